@@ -1,0 +1,32 @@
+/**
+ * Writes frames. A publication's `data` travels as the JSON text it was stored as, so a fan-out never parses or prints it
+ * again; the prefix of a channel's frames is made once per channel.
+ */
+import type { ServerFrame } from "./messages.ts";
+
+/** A publication ready to be framed: `data` is JSON text. */
+export interface FramedPublication {
+  readonly offset?: number | undefined;
+  readonly data: string;
+  readonly name?: string | undefined;
+  readonly user?: string | undefined;
+}
+
+/** Text of any frame. `JSON.stringify` writes lone surrogates as escapes, so the text is always good UTF-8. */
+export function encodeFrame(frame: ServerFrame): string {
+  return JSON.stringify(frame);
+}
+
+/** What every `message` of a channel begins with; cache it per channel. */
+export function messagePrefix(channel: string): string {
+  return `{"type":"message","channel":${JSON.stringify(channel)}`;
+}
+
+/** Text of a `message`: `prefix` from `messagePrefix`, or `{"type":"message"` for a message to one session alone. */
+export function encodeMessage(prefix: string, publication: FramedPublication): string {
+  let text = prefix;
+  if (publication.offset !== undefined) text += `,"offset":${publication.offset}`;
+  if (publication.name !== undefined) text += `,"name":${JSON.stringify(publication.name)}`;
+  if (publication.user !== undefined) text += `,"user":${JSON.stringify(publication.user)}`;
+  return `${text},"data":${publication.data}}`;
+}

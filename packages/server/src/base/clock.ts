@@ -1,0 +1,27 @@
+/** Time, injected: tests move it by hand. The only place that calls `Date.now` or sets timers. */
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Unix milliseconds. */
+  now(): number;
+  after(ms: number, run: () => void): Timer;
+  every(ms: number, run: () => void): Timer;
+}
+
+/** The machine's own clock. Its timers do not keep the process alive. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+  every(ms, run) {
+    const timer = setInterval(run, ms);
+    timer.unref();
+    return { cancel: () => clearInterval(timer) };
+  },
+};

@@ -1,0 +1,17 @@
+/** Names that must not be guessed or met twice. */
+import { randomBytes } from "node:crypto";
+
+/** A session id: 120 random bits, so that knowing one is proof of having been given it. */
+export function newSessionId(): string {
+  return randomBytes(15).toString("base64url");
+}
+
+/** An epoch: names one life of a channel's numbering. 48 random bits: it is compared within one channel only. */
+export function newEpoch(): string {
+  return randomBytes(6).toString("base64url");
+}
+
+/** An API key that the server makes for itself when none is configured. */
+export function newApiKey(): string {
+  return `lw_${randomBytes(24).toString("base64url")}`;
+}

@@ -1,0 +1,43 @@
+/** Structured logs: an event name and fields. Pino writes them; the rest of the house knows only this interface. */
+import pino from "pino";
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Logger {
+  debug(event: string, fields?: LogFields): void;
+  info(event: string, fields?: LogFields): void;
+  warn(event: string, fields?: LogFields): void;
+  /** A bug or an outage. `error` in the fields is written with its stack. */
+  error(event: string, fields?: LogFields): void;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+
+/** `json`: a line of JSON per event on standard output. `pretty`: words for a person at a terminal. */
+export type LogFormat = "json" | "pretty";
+
+export function createLogger(level: LogLevel, format: LogFormat): Logger {
+  const sink = pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { error: pino.stdSerializers.err } },
+    format === "json" ? process.stdout : { write: (line: string) => process.stdout.write(prettyLine(line)) },
+  );
+  return {
+    debug: (event, fields) => sink.debug(fields ?? {}, event),
+    info: (event, fields) => sink.info(fields ?? {}, event),
+    warn: (event, fields) => sink.warn(fields ?? {}, event),
+    error: (event, fields) => sink.error(fields ?? {}, event),
+  };
+}
+
+const LEVEL_NAMES: Readonly<Record<number, string>> = { 20: "debug", 30: "info ", 40: "warn ", 50: "ERROR" };
+
+/** `12:30:05 info  listening port=8080`: one line per event, fields as words, stacks below. */
+function prettyLine(line: string): string {
+  const { level, time, msg, error, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const words = Object.entries(fields).map(
+    ([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+  );
+  const failure = error as { message?: string; stack?: string } | undefined;
+  const stack = failure === undefined ? "" : ` ${failure.message ?? ""}\n${failure.stack ?? ""}`;
+  return `${String(time).slice(11, 19)} ${LEVEL_NAMES[level as number] ?? "?"} ${String(msg)}${words.join("")}${stack}\n`;
+}

@@ -1,0 +1,31 @@
+/** Connection: the way out to one client. A transport implements it; it only writes and closes. */
+import type { Disconnect } from "../base/failures.ts";
+
+/** Native topics of a transport that has them: one call reaches every connection that joined. */
+export interface Fanout {
+  /**
+   * Hands the frame to all connections that have joined the topic; frames of one turn of the event loop share writes.
+   * Returns false when some connection of the topic is backed up and should be looked at.
+   */
+  publish(topic: string, frame: string): boolean;
+}
+
+export interface Connection {
+  /** Where the client is: its address, for logs. */
+  readonly address: string;
+  /** The native topics it can join; null: it must be sent to one by one. */
+  readonly fanout: Fanout | null;
+  /** Queues the frames in order, in one write where possible. After `close` or when the client is gone: nothing happens. */
+  send(frames: readonly string[]): void;
+  /** Bytes accepted by `send` and topics that the client's side has not taken yet. */
+  buffered(): number;
+  /** Frames published to the topic from now on, also later in this turn, arrive; earlier ones do not. Order with `send` is kept. */
+  join(topic: string): void;
+  leave(topic: string): void;
+  /** Asks the transport's own sign of life (a WebSocket ping frame); its answer arrives as `Gateway.heard`. */
+  ping(): void;
+  /** Says goodbye behind what is queued, and closes. */
+  close(goodbye: Disconnect): void;
+  /** Cuts without a word: for a client that does not read even the goodbye. */
+  cut(): void;
+}
