@@ -84,7 +84,7 @@ const READERS: Readonly<Record<CommandType, (reader: Reader) => Record<string, u
   }),
   subscribe: (r) => ({
     channel: r.channel(),
-    since: r.since(true) as Since | undefined,
+    since: r.since(true),
     token: r.text("token", Infinity),
     presence: r.json("presence"),
     events: r.flag("events"),
