@@ -1,5 +1,5 @@
 /**
- * The two expected failures. Everything else that is thrown is a bug: it is logged with its context and answered as
+ * The two expected failures of a running server, and the one of a starting server. Everything else that is thrown is a bug: it is logged with its context and answered as
  * `internal`. Both are caught in one place per door: `core/gateway` for clients, `http/router` for HTTP.
  */
 import { DISCONNECTS, type DisconnectName, ERRORS, type ErrorName, remedyOf } from "@longwire/protocol";
@@ -37,5 +37,15 @@ export class Disconnect extends Error {
     super(detail === undefined ? DISCONNECTS[disconnect].text : `${DISCONNECTS[disconnect].text}: ${detail}`);
     this.code = DISCONNECTS[disconnect].code;
     this.reconnect = remedyOf(this.code) !== "final";
+  }
+}
+
+/** The server cannot start. `message` says what is wrong and where, `advice` what to do; the CLI prints both and exits with 1. */
+export class StartupError extends Error {
+  constructor(
+    message: string,
+    readonly advice: string,
+  ) {
+    super(message);
   }
 }
