@@ -1,0 +1,266 @@
+/**
+ * The one table of every option. The `Config` type, the loader, the names of environment variables and flags, the sample
+ * file, the JSON Schema and docs/configuration.md all come from here; to add an option is to add its row.
+ */
+import { apiKey } from "./api-key.ts";
+import { flag, integer, type Kind, list, secret, text, word } from "./kinds.ts";
+
+/** A row of the table. `T` is the type in `Config`: it holds `undefined` where leaving the option out means something. */
+export interface Option<T> {
+  readonly kind: Kind<Exclude<T, undefined>>;
+  readonly fallback: T;
+  /** Whether no value may be shown. */
+  readonly secret: boolean;
+  readonly doc: string;
+  /** What happens when the option is left out and has no default. */
+  readonly absent: string | undefined;
+}
+
+function option<T>(kind: Kind<T>, fallback: NoInfer<T>, doc: string): Option<T> {
+  return {
+    kind: kind as Kind<Exclude<T, undefined>>,
+    fallback,
+    secret: kind.mask !== undefined,
+    doc,
+    absent: undefined,
+  };
+}
+
+/** An option that may be left out; `absent` says what then happens. */
+function optional<T>(kind: Kind<T>, absent: string, doc: string): Option<T | undefined> {
+  return {
+    kind: kind as Kind<Exclude<T, undefined>>,
+    fallback: undefined,
+    secret: kind.mask !== undefined,
+    doc,
+    absent,
+  };
+}
+
+type Table = Readonly<Record<string, Option<unknown>>>;
+
+/** The values of a table. */
+export type Values<T> = { readonly [K in keyof T]: T[K] extends Option<infer V> ? V : never };
+
+const COUNT_MAX = 1_000_000_000;
+const BYTES_MAX = 1024 ** 4;
+const DAY_SECONDS = 86_400;
+const YEAR_SECONDS = 366 * DAY_SECONDS;
+/** The longest time a timer of the runtime can wait. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Who may do something on a channel. */
+const access = word("everybody", "signed-in", "token", "owner", "nobody");
+const BY_SITUATION = "depends on the configured secrets, see the table in the manual";
+
+/** Options of a channel: under `channels` for every channel, under `namespaces.<name>` for those of one namespace. */
+export const CHANNEL_OPTIONS = {
+  historySize: option(
+    integer(0, COUNT_MAX),
+    100,
+    "How many publications of a channel are kept for clients that come back. 0 keeps none.",
+  ),
+  historySeconds: option(integer(1, 10 * YEAR_SECONDS), 300, "How long a publication is kept at most."),
+  start: option(
+    word("latest", "earliest", "inbox"),
+    "latest",
+    "Where a subscription starts that brings no position: with what comes next, with the oldest publication kept, or after the last one its user acknowledged.",
+  ),
+  inbox: option(
+    flag,
+    false,
+    "Keep the acknowledged position of every user, so that a message to somebody offline is delivered at the next connect, on any device.",
+  ),
+  subscribe: optional(
+    access,
+    BY_SITUATION,
+    "Who may subscribe: everybody, signed-in (any user with a good token), token (only where the token's `allow` names the channel), owner (the user named by an `@user` channel) or nobody.",
+  ),
+  publish: optional(access, BY_SITUATION, "Which clients may publish. The HTTP API is not bound by it."),
+  presence: optional(access, BY_SITUATION, "Who may ask who is subscribed."),
+  history: optional(access, BY_SITUATION, "Who may read the history by command."),
+  leaveDelayMs: option(
+    integer(0, TIMER_MS_MAX),
+    3000,
+    "How long a member that lost its connection stays present, so that turning a page is no leave and join.",
+  ),
+} satisfies Table;
+
+/** Every other option. */
+export const SERVER_OPTIONS = {
+  port: option(integer(0, 65_535), 8080, "Port of HTTP and WebSocket. 0 takes any free one."),
+  host: optional(
+    text,
+    "127.0.0.1, or 0.0.0.0 when both an API key and a token secret are configured",
+    "Address to listen on.",
+  ),
+  dataDir: option(
+    text,
+    "./data",
+    "Folder for everything that is kept. A relative path starts at the working directory.",
+  ),
+  engine: option(
+    word("memory", "sqlite"),
+    "sqlite",
+    "Where publications are kept: memory forgets them at a restart, sqlite keeps them in `dataDir`.",
+  ),
+  sync: option(
+    word("normal", "full"),
+    "normal",
+    "What an acknowledged publication survives with sqlite: normal a killed process, full also a power loss, at the price of one disk flush per commit.",
+  ),
+  apiKey: optional(
+    secret(8),
+    "without `tokenSecret` too, the server makes a key and serves this machine only",
+    "The key of your backend for the HTTP API, with every right.",
+  ),
+  apiKeys: option(
+    list(apiKey, { allowed: "a list of keys, each {name, key, scopes, namespaces?}" }),
+    [],
+    "More keys, each with a name for the log, scopes (publish, read, manage) and, if it is bound to them, its namespaces.",
+  ),
+  tokenSecret: optional(
+    secret(16),
+    "no token is accepted",
+    "Secret that signs the tokens (JWT, HS256) of your users. Take 32 random bytes or more.",
+  ),
+  origins: option(
+    list(text, { allowed: "a list of origins", plainWords: true }),
+    [],
+    'Origins whose pages may connect, such as "https://example.com"; "*" allows all. Empty: the same origin, and on loopback any loopback origin.',
+  ),
+  demo: optional(flag, "on as long as no secret is configured", "Serve the demo chat at /demo."),
+  logLevel: option(
+    word("debug", "info", "warn", "error", "silent"),
+    "info",
+    "The least important events that are logged.",
+  ),
+  logFormat: option(
+    word("json", "pretty", "auto"),
+    "auto",
+    "json: one object per line; pretty: words for a person; auto: pretty on a terminal.",
+  ),
+  pingIntervalMs: option(
+    integer(1000, TIMER_MS_MAX),
+    25_000,
+    "How often a silent client is pinged. Keep it below the idle limit of proxies on the way (nginx: 60 s).",
+  ),
+  pingTimeoutMs: option(
+    integer(100, TIMER_MS_MAX),
+    10_000,
+    "How long after a ping a client that stays silent is given up.",
+  ),
+  queueBytesMax: option(
+    integer(16 * 1024, BYTES_MAX),
+    1024 ** 2,
+    "What may wait for one client. A client that reads slower than this is disconnected as slow and may come back for what it missed.",
+  ),
+  queueBytesTotalMax: option(
+    integer(1024 ** 2, BYTES_MAX),
+    256 * 1024 ** 2,
+    "What may wait for all clients together; above it the slowest clients are disconnected, longest queue first.",
+  ),
+  messageBytesMax: option(integer(256, 1024 ** 3), 64 * 1024, "The largest frame a client may send."),
+  publicationBytesMax: option(
+    integer(256, 1024 ** 3),
+    1024 ** 2,
+    "The largest `data` of one publication by the HTTP API.",
+  ),
+  bodyBytesMax: option(integer(1024, 1024 ** 3), 8 * 1024 ** 2, "The largest body of one HTTP request."),
+  depthMax: option(integer(1, 1000), 64, "How deep arrays and objects may be nested in `data`."),
+  subscriptionsMax: option(integer(1, COUNT_MAX), 200, "How many channels one session may subscribe to."),
+  recoveryMax: option(
+    integer(0, COUNT_MAX),
+    10_000,
+    "How many missed publications of one channel are replayed; a client that missed more is told `recovered: false`.",
+  ),
+  historyPageMax: option(integer(1, 1_000_000), 1000, "How many publications one history answer may hold."),
+  presenceListMax: option(integer(1, 1_000_000), 1000, "How many members one presence answer may list."),
+  resumeSeconds: option(
+    integer(0, 30 * DAY_SECONDS),
+    120,
+    "How long after a lost connection its session can be resumed.",
+  ),
+  idempotencySeconds: option(
+    integer(1, 30 * DAY_SECONDS),
+    300,
+    "How long an idempotency key is remembered: the same publish repeated within it is stored once.",
+  ),
+  positionTtlSeconds: option(
+    integer(60, 10 * YEAR_SECONDS),
+    30 * DAY_SECONDS,
+    "How long the numbering of an unused channel is remembered.",
+  ),
+  drainSeconds: option(
+    integer(0, DAY_SECONDS),
+    10,
+    "How long a stopping server lets clients take what is queued for them.",
+  ),
+} satisfies Table;
+
+export type ChannelOptions = Values<typeof CHANNEL_OPTIONS>;
+export type NamespaceOptions = Partial<ChannelOptions>;
+export type ServerOptions = Values<typeof SERVER_OPTIONS>;
+
+export type Access = NonNullable<ChannelOptions["subscribe"]>;
+export type Start = ChannelOptions["start"];
+
+/** Everything that can be configured. Plain, frozen data. */
+export interface Config extends ServerOptions {
+  /** Options of every channel. */
+  readonly channels: ChannelOptions;
+  /** Namespace -> what differs there from `channels`. Has no prototype: a namespace may be called `constructor`. */
+  readonly namespaces: Readonly<Record<string, NamespaceOptions>>;
+}
+
+/** Built-in namespaces; what is configured for them is laid over these. */
+export const NAMESPACE_DEFAULTS: Readonly<Record<string, NamespaceOptions>> = {
+  "@": {
+    historySize: 1000,
+    historySeconds: 7 * DAY_SECONDS,
+    start: "inbox",
+    inbox: true,
+    subscribe: "owner",
+    publish: "token",
+  },
+};
+
+/** The options of a channel in this namespace (`""`: the default one). */
+export function channelOptionsOf(config: Pick<Config, "channels" | "namespaces">, namespace: string): ChannelOptions {
+  return { ...config.channels, ...config.namespaces[namespace] };
+}
+
+/** The row for a key path (`["port"]`, `["channels", "start"]`, `["namespaces", "chat", "start"]`), if there is one. */
+export function optionAt(path: readonly string[]): Option<unknown> | undefined {
+  const [first = "", second = "", third = ""] = path;
+  if (path.length === 1) return row(SERVER_OPTIONS, first);
+  if (path.length === 2 && first === "channels") return row(CHANNEL_OPTIONS, second);
+  if (path.length === 3 && first === "namespaces") return row(CHANNEL_OPTIONS, third);
+  return undefined;
+}
+
+function row(table: Readonly<Record<string, unknown>>, key: string): Option<unknown> | undefined {
+  return Object.hasOwn(table, key) ? (table[key] as Option<unknown>) : undefined;
+}
+
+/** Every key path with a name of its own: all but those below a namespace. */
+export function namedPaths(): readonly (readonly string[])[] {
+  return [
+    ...Object.keys(SERVER_OPTIONS).map((key) => [key]),
+    ...Object.keys(CHANNEL_OPTIONS).map((key) => ["channels", key]),
+  ];
+}
+
+/** `["channels", "historySize"]` -> `LONGWIRE_CHANNELS_HISTORY_SIZE`. */
+export function environmentName(path: readonly string[]): string {
+  return `LONGWIRE_${words(path).join("_").toUpperCase()}`;
+}
+
+/** `["channels", "historySize"]` -> `--channels-history-size`. */
+export function flagName(path: readonly string[]): string {
+  return `--${words(path).join("-")}`;
+}
+
+function words(path: readonly string[]): string[] {
+  return path.flatMap((key) => key.replace(/[A-Z]/g, (letter) => ` ${letter}`).split(" ")).map((w) => w.toLowerCase());
+}
