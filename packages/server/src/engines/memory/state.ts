@@ -1,0 +1,89 @@
+/** StateStore in memory. */
+import type { Position } from "@longwire/protocol";
+import type { Clock } from "../../base/clock.ts";
+import type { StateStore } from "../../ports/state.ts";
+import { movesForward, sumOf } from "../state-rules.ts";
+
+/** Keys looked at in one step of the sweep. */
+const SWEEP_STEP = 5_000;
+
+interface Value {
+  readonly text: string;
+  /** Unix milliseconds; Infinity: never. */
+  readonly expiresAt: number;
+}
+
+export class MemoryState implements StateStore {
+  readonly #values = new Map<string, Value>();
+  /** By channel, then by holder, so that a forgotten channel takes its positions along. */
+  readonly #positions = new Map<string, Map<string, Position>>();
+  #rest: Iterator<[string, Value]> | undefined;
+
+  constructor(readonly clock: Clock) {}
+
+  #live(key: string): Value | undefined {
+    const value = this.#values.get(key);
+    return value === undefined || value.expiresAt <= this.clock.now() ? undefined : value;
+  }
+
+  #expiry(ttlMs: number | undefined): number {
+    return ttlMs === undefined ? Infinity : this.clock.now() + ttlMs;
+  }
+
+  get(key: string): Promise<string | undefined> {
+    return Promise.resolve(this.#live(key)?.text);
+  }
+
+  set(key: string, value: string, ttlMs: number | undefined): Promise<void> {
+    this.#values.set(key, { text: value, expiresAt: this.#expiry(ttlMs) });
+    return Promise.resolve();
+  }
+
+  async add(key: string, amount: number, ttlMs: number | undefined): Promise<number> {
+    const value = this.#live(key);
+    const sum = sumOf(value?.text, amount);
+    const expiresAt = ttlMs === undefined && value !== undefined ? value.expiresAt : this.#expiry(ttlMs);
+    this.#values.set(key, { text: JSON.stringify(sum), expiresAt });
+    return sum;
+  }
+
+  remove(key: string): Promise<boolean> {
+    const known = this.#live(key) !== undefined;
+    this.#values.delete(key);
+    return Promise.resolve(known);
+  }
+
+  position(channel: string, holder: string): Promise<Position | undefined> {
+    return Promise.resolve(this.#positions.get(channel)?.get(holder));
+  }
+
+  acknowledge(channel: string, holder: string, position: Position): Promise<void> {
+    let holders = this.#positions.get(channel);
+    if (holders === undefined) {
+      holders = new Map();
+      this.#positions.set(channel, holders);
+    }
+    if (movesForward(holders.get(holder), position)) holders.set(holder, position);
+    return Promise.resolve();
+  }
+
+  /** The positions belonged to a numbering that is gone. */
+  forgetChannel(channel: string): void {
+    this.#positions.delete(channel);
+  }
+
+  /** A step of an endless walk that frees what has expired. */
+  sweep(): void {
+    const now = this.clock.now();
+    this.#rest ??= this.#values.entries();
+    for (let count = Math.min(SWEEP_STEP, this.#values.size); count > 0; count--) {
+      const next = this.#rest.next();
+      if (next.done === true) {
+        this.#rest = undefined;
+        return;
+      }
+      const [key, value] = next.value;
+      if (value.expiresAt <= now) this.#values.delete(key);
+    }
+  }
+}
