@@ -26,7 +26,10 @@ export function decodeCursor(cursor: string): Map<string, Position> | undefined 
   let text: string;
   try {
     const binary = atob(cursor.replaceAll("-", "+").replaceAll("_", "/"));
-    text = new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)));
+    // `ignoreBOM` keeps a byte order mark, which is then refused: one list of positions has one cursor.
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      Uint8Array.from(binary, (char) => char.charCodeAt(0)),
+    );
   } catch {
     return undefined;
   }

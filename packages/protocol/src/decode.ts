@@ -117,6 +117,11 @@ const READERS: Readonly<Record<CommandType, (reader: Reader) => Record<string, u
   pong: () => ({}),
 };
 
+/** JSON knows `-0`; stores and comparisons need not. */
+function withoutSign(value: number): number {
+  return value === 0 ? 0 : value;
+}
+
 /** Takes typed fields out of one frame; every refusal names the field. */
 class Reader {
   constructor(
@@ -175,7 +180,7 @@ class Reader {
     if (!Number.isSafeInteger(value) || (value as number) < least) {
       throw this.fault(`\`${key}\` must be an integer from ${least} up`);
     }
-    return value as number;
+    return withoutSign(value as number);
   }
 
   json(key: string): Json | undefined {
@@ -194,7 +199,7 @@ class Reader {
     const value = this.fields["since"];
     if (value === undefined || value === "earliest" || value === "latest") return value;
     if (inbox && value === "inbox") return value;
-    return this.position(value, "since");
+    return this.position(value, "since", `, earliest${inbox ? ", latest or inbox" : " or latest"}`);
   }
 
   positions(key: string): Record<string, Position> | undefined {
@@ -213,18 +218,16 @@ class Reader {
     return positions;
   }
 
-  private position(value: unknown, key: string): Position {
+  private position(value: unknown, key: string, words = ""): Position {
     const { epoch, offset } = (value ?? {}) as {
       epoch?: unknown;
       offset?: unknown;
     };
     const good = typeof epoch === "string" && epoch.length > 0 && epoch.length <= LABEL_LENGTH_MAX;
     if (!good || !Number.isSafeInteger(offset) || (offset as number) < 0) {
-      throw this.fault(
-        `\`${key}\` must be {epoch, offset}${key === "since" ? " or one of the words earliest, latest, inbox" : ""}`,
-      );
+      throw this.fault(`\`${key}\` must be {epoch, offset}${words}`);
     }
-    return { epoch, offset: offset as number };
+    return { epoch, offset: withoutSign(offset as number) };
   }
 
   private fault(detail: string): CommandFault {

@@ -32,7 +32,7 @@ export interface SubscribeCommand extends Identified {
   readonly since?: Since;
   /** A token for this channel alone. */
   readonly token?: string;
-  /** Be listed as present; an object or any other JSON value but `false` is shown to others as the member's `data`. */
+  /** `false`: not listed as present; `true`: listed; any other JSON value: listed, and shown to others as the member's `data`. */
   readonly presence?: Json;
   /** Receive `join` and `leave`. */
   readonly events?: boolean;
@@ -143,7 +143,6 @@ export interface UnsubscribedFrame extends Identified {
   readonly reason?: string;
 }
 
-/** `offset` is missing for a publication that was not numbered (`history: false`). */
 export interface PublishedFrame extends Identified {
   readonly type: "published";
   readonly channel: string;
