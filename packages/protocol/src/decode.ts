@@ -14,7 +14,7 @@ export const LABEL_LENGTH_MAX = 200;
 export class CommandFault extends Error {
   constructor(
     readonly error: ErrorName,
-    detail: string,
+    readonly detail: string,
     readonly id: number | undefined,
   ) {
     super(`${ERRORS[error].text}: ${detail}`);
