@@ -12,6 +12,6 @@ export function sumOf(value: string | undefined, amount: number): number {
 }
 
 /** Within one epoch an acknowledgement only moves forwards; another epoch is another numbering and replaces it. */
-export function movesForward(held: Position | undefined, next: Position): boolean {
-  return held === undefined || held.epoch !== next.epoch || held.offset < next.offset;
+export function furthest(held: Position | undefined, next: Position): Position {
+  return held !== undefined && held.epoch === next.epoch && held.offset >= next.offset ? held : next;
 }

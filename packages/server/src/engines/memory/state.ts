@@ -2,7 +2,7 @@
 import type { Position } from "@longwire/protocol";
 import type { Clock } from "../../base/clock.ts";
 import type { StateStore } from "../../ports/state.ts";
-import { movesForward, sumOf } from "../state-rules.ts";
+import { furthest, sumOf } from "../state-rules.ts";
 
 /** Keys looked at in one step of the sweep. */
 const SWEEP_STEP = 5_000;
@@ -57,14 +57,15 @@ export class MemoryState implements StateStore {
     return Promise.resolve(this.#positions.get(channel)?.get(holder));
   }
 
-  acknowledge(channel: string, holder: string, position: Position): Promise<void> {
+  acknowledge(channel: string, holder: string, position: Position): Promise<Position> {
     let holders = this.#positions.get(channel);
     if (holders === undefined) {
       holders = new Map();
       this.#positions.set(channel, holders);
     }
-    if (movesForward(holders.get(holder), position)) holders.set(holder, position);
-    return Promise.resolve();
+    const held = furthest(holders.get(holder), position);
+    holders.set(holder, held);
+    return Promise.resolve(held);
   }
 
   /** The positions belonged to a numbering that is gone. */
