@@ -1,0 +1,106 @@
+/** What every StateStore promises (ports/state.ts). Call it from a test file of the engine. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { ReplyError } from "../../src/base/failures.ts";
+import type { Engine } from "../../src/ports/engine.ts";
+import type { StateStore } from "../../src/ports/state.ts";
+import { draftOf, type OpenEngine, RecordingSink, settingsOf } from "../support/engine.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+
+export function stateContract(engineName: string, open: OpenEngine): void {
+  describe(`state contract: ${engineName}`, () => {
+    let clock: FakeClock;
+    let engine: Engine;
+    let state: StateStore;
+
+    beforeEach(async () => {
+      clock = new FakeClock();
+      engine = await open(settingsOf({ positionTtlMs: 600_000 }), new RecordingSink(), clock);
+      state = engine.state;
+    });
+
+    afterEach(() => engine.close());
+
+    test("[EN-9] values are set, read, replaced and removed", async () => {
+      expect(await state.get("k")).toBeUndefined();
+      await state.set("k", '{"a":"你"}', undefined);
+      expect(await state.get("k")).toBe('{"a":"你"}');
+      await state.set("k", "2", undefined);
+      expect(await state.get("k")).toBe("2");
+      expect(await state.remove("k")).toBe(true);
+      expect(await state.remove("k")).toBe(false);
+      expect(await state.get("k")).toBeUndefined();
+    });
+
+    test("[EN-9] a call sees the calls before it, awaited or not", async () => {
+      const calls = [
+        state.set("k", "1", undefined),
+        state.get("k"),
+        state.add("k", 4, undefined),
+        state.get("k"),
+        state.remove("k"),
+        state.get("k"),
+      ];
+      expect(await Promise.all(calls)).toEqual([undefined, "1", 5, "5", true, undefined]);
+    });
+
+    test("[EN-9] an expired key is as if never set", async () => {
+      await state.set("k", "7", 1_000);
+      clock.advance(999);
+      expect(await state.get("k")).toBe("7");
+      clock.advance(1);
+      expect(await state.get("k")).toBeUndefined();
+      expect(await state.remove("k")).toBe(false);
+      await state.set("k", "7", 1_000);
+      clock.advance(1_000);
+      expect(await state.add("k", 1, undefined)).toBe(1);
+      clock.advance(100_000);
+      expect(await state.get("k")).toBe("1");
+    });
+
+    test("[EN-9] adding counts from 0, keeps the expiry unless it is told another", async () => {
+      expect(await state.add("k", 2, 1_000)).toBe(2);
+      expect(await state.add("k", -0.5, undefined)).toBe(1.5);
+      clock.advance(999);
+      expect(await state.add("k", 1, 5_000)).toBe(2.5);
+      clock.advance(4_999);
+      expect(await state.get("k")).toBe("2.5");
+      clock.advance(1);
+      expect(await state.get("k")).toBeUndefined();
+    });
+
+    test("[EN-9] adding to what is no number is badField and changes nothing", async () => {
+      await state.set("k", '"text"', undefined);
+      await state.set("big", "1e308", undefined);
+      for (const [key, amount] of [
+        ["k", 1],
+        ["big", 1.7e308],
+      ] as const) {
+        const failure: unknown = await state.add(key, amount, undefined).catch((error: unknown) => error);
+        expect(failure).toBeInstanceOf(ReplyError);
+        expect((failure as ReplyError).error).toBe("badField");
+      }
+      expect(await state.get("k")).toBe('"text"');
+    });
+
+    test("[EN-10] an acknowledged position moves only forwards within an epoch", async () => {
+      expect(await state.position("a", "bob")).toBeUndefined();
+      expect(await state.acknowledge("a", "bob", { epoch: "e1", offset: 5 })).toEqual({ epoch: "e1", offset: 5 });
+      expect(await state.acknowledge("a", "bob", { epoch: "e1", offset: 3 })).toEqual({ epoch: "e1", offset: 5 });
+      expect(await state.position("a", "bob")).toEqual({ epoch: "e1", offset: 5 });
+      await state.acknowledge("a", "bob", { epoch: "e2", offset: 1 });
+      expect(await state.position("a", "bob")).toEqual({ epoch: "e2", offset: 1 });
+      expect(await state.position("a", "eve")).toBeUndefined();
+      expect(await state.position("b", "bob")).toBeUndefined();
+    });
+
+    test("[EN-16] positions go with the numbering of their channel", async () => {
+      const { epoch, offset } = await engine.broker.publish("a", draftOf("x"));
+      await state.acknowledge("a", "bob", { epoch, offset });
+      clock.advance(590_000);
+      expect(await state.position("a", "bob")).toEqual({ epoch, offset });
+      clock.advance(60_000);
+      await state.set("another", "write", undefined);
+      expect(await state.position("a", "bob")).toBeUndefined();
+    });
+  });
+}
