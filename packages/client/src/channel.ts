@@ -1,0 +1,139 @@
+/** A channel as the application uses it. */
+import type { HistoryEntry, Json, Member, PresenceFrame, Position, ServerFrame, Since } from "@longwire/protocol";
+import type { Handler } from "./emitter.ts";
+import { LongwireError } from "./failures.ts";
+import type { Line } from "./line.ts";
+import type { Draft } from "./requests.ts";
+import type { ChannelState } from "./state.ts";
+import type { ChannelEvents, Subscription } from "./subscription.ts";
+
+export interface PublishOptions {
+  /** The event's name, for clients that know names. */
+  readonly name?: string;
+  /** Idempotency key; made up unless given, so that a publish repeated after a cut is stored once. */
+  readonly key?: string;
+}
+
+export interface HistoryOptions {
+  /** Publications after this position; before it, with `reverse`. */
+  readonly since?: Position | "earliest" | "latest";
+  readonly limit?: number;
+  /** The newest first. */
+  readonly reverse?: boolean;
+}
+
+export interface History<T> {
+  readonly publications: readonly (HistoryEntry & { readonly data: T })[];
+  /** The top of the channel. A subscription `since` it continues without a gap. */
+  readonly position: Position;
+  /** Whether there is more in the direction asked. */
+  readonly more: boolean;
+}
+
+export interface Presence {
+  readonly members: readonly Member[];
+  /** People: somebody with three tabs counts once. */
+  readonly users: number;
+  readonly sessions: number;
+}
+
+export class Channel<T = Json> {
+  readonly #line: Line;
+  readonly #subscription: () => Subscription;
+  readonly #newKey: () => string;
+
+  /** Made by `Client.channel` and `Client.inbox`. */
+  constructor(line: Line, subscription: () => Subscription, newKey: () => string) {
+    this.#line = line;
+    this.#subscription = subscription;
+    this.#newKey = newKey;
+  }
+
+  /** `"@"` for an inbox whose user is not known yet. */
+  get name(): string {
+    return this.#subscription().name;
+  }
+
+  get state(): ChannelState {
+    return this.#subscription().state;
+  }
+
+  /** Everything up to here was handed over. */
+  get position(): Position | undefined {
+    return this.#subscription().position;
+  }
+
+  on<Name extends keyof ChannelEvents<T>>(event: Name, handler: Handler<ChannelEvents<T>[Name]>): () => void {
+    const subscription = this.#subscription();
+    const off = subscription.emitter.on(event, handler as Handler<ChannelEvents<unknown>[Name]>);
+    if (event === "message") queueMicrotask(() => subscription.release());
+    return off;
+  }
+
+  /** Subscribes, now and after every reconnection, from the position of before, or from `since` where it is given. */
+  subscribe(since?: Since): this {
+    this.#subscription().subscribe(since);
+    return this;
+  }
+
+  /** Ends the subscription and forgets its position. */
+  unsubscribe(): void {
+    this.#subscription().unsubscribe();
+  }
+
+  /** Resolves once subscribed; fails when the server refuses. */
+  async ready(): Promise<void> {
+    const { emitter, state } = this.#subscription();
+    if (state.status === "subscribed") return;
+    await new Promise<void>((resolve, reject) => {
+      const off = emitter.on("state", (next) => {
+        if (next.status === "subscribing") return;
+        off();
+        if (next.status === "subscribed") resolve();
+        else reject(new LongwireError("refused", next.reason ?? "the channel was unsubscribed", next.code));
+      });
+    });
+  }
+
+  /** Resolves to the publication's position once it is stored, or to `undefined` where it is not numbered. */
+  async publish(data: T, options: PublishOptions = {}): Promise<Position | undefined> {
+    const key = options.key ?? this.#newKey();
+    const frame = await this.#ask({
+      type: "publish",
+      channel: this.name,
+      data: data as Json,
+      name: options.name,
+      key,
+    });
+    if (frame.type !== "published" || (frame.offset as number | undefined) === undefined) return undefined;
+    return { epoch: frame.epoch, offset: frame.offset };
+  }
+
+  async history(options: HistoryOptions = {}): Promise<History<T>> {
+    const { since, limit, reverse } = options;
+    const frame = await this.#ask({ type: "history", channel: this.name, since, limit, reverse });
+    if (frame.type !== "history") throw unexpected(frame);
+    const { publications, epoch, offset, more } = frame;
+    return { publications: publications as History<T>["publications"], position: { epoch, offset }, more };
+  }
+
+  async presence(): Promise<Presence> {
+    const frame = await this.#ask({ type: "presence", channel: this.name });
+    if (frame.type !== "presence") throw unexpected(frame);
+    const { members, users, sessions }: PresenceFrame = frame;
+    return { members, users, sessions };
+  }
+
+  #ask(draft: Draft): Promise<ServerFrame> {
+    return new Promise((resolve, reject) => {
+      this.#line.ask(draft, { repeat: true, queue: true }, (answer) => {
+        if (answer instanceof LongwireError) reject(answer);
+        else resolve(answer);
+      });
+    });
+  }
+}
+
+export function unexpected(frame: ServerFrame): LongwireError {
+  return new LongwireError("refused", `the server answered with \`${frame.type}\``);
+}

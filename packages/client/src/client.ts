@@ -1,0 +1,284 @@
+/** The client: one connection, the channels on it, and requests. */
+import { type ConnectedFrame, type Json, personalChannel, type Position, type ServerFrame } from "@longwire/protocol";
+import { backoffMs } from "./backoff.ts";
+import { Channel, unexpected } from "./channel.ts";
+import { Connector } from "./connector.ts";
+import { Emitter, type Handler } from "./emitter.ts";
+import { LongwireError } from "./failures.ts";
+import type { Line } from "./line.ts";
+import { type ClientOptions, type Settings, settle } from "./options.ts";
+import { Persistence } from "./persistence.ts";
+import { resolveUrl, systemWebSocket } from "./platform.ts";
+import { type Draft, type RequestPolicy, Requests } from "./requests.ts";
+import type { ConnectionState } from "./state.ts";
+import { type ChannelOptions, type Message, Subscription } from "./subscription.ts";
+import { Tokens } from "./tokens.ts";
+import { webSocketTransport } from "./transports/websocket.ts";
+
+export interface ClientEvents {
+  state: ConnectionState;
+  /** The server spoke to this session alone; `channel` is empty. */
+  message: Message<Json>;
+  /** What handlers throw and `getToken` fails with; also told to `onError`. */
+  error: unknown;
+}
+
+const ONCE: RequestPolicy = { repeat: false, queue: true };
+
+export class Client {
+  readonly #settings: Settings;
+  readonly #emitter: Emitter<ClientEvents>;
+  readonly #persistence: Persistence;
+  readonly #requests: Requests;
+  readonly #tokens: Tokens;
+  readonly #connector: Connector;
+  readonly #line: Line;
+  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #channels = new Map<string, Channel<never>>();
+  /** Where the inbox lives; nowhere yet while the user is not known. */
+  #inbox: Subscription;
+  #inboxChannel: Channel<never> | undefined;
+  #session: string | undefined;
+  readonly #keyPrefix: string;
+  #lastKey = 0;
+  #surrounded: (() => void)[] = [];
+
+  /** `url` is where the page came from unless told. Nothing happens before `connect()`. */
+  constructor(url?: string, options: ClientOptions = {}) {
+    const settings = settle(options);
+    const address = resolveUrl(url);
+    this.#settings = settings;
+    this.#emitter = new Emitter(settings.report);
+    const report = (error: unknown): void => this.#report(error, options.onError !== undefined);
+    this.#persistence = new Persistence({ ...settings, report }, address);
+    this.#session = this.#persistence.takeSession();
+    this.#requests = new Requests(settings.clock, settings, (text) => this.#connector.transmit(text));
+    this.#tokens = new Tokens(
+      settings.token,
+      settings.getToken,
+      settings.clock,
+      (token) => this.#refresh(token),
+      report,
+    );
+    const transport = webSocketTransport(settings.WebSocket ?? systemWebSocket());
+    this.#connector = new Connector({ ...settings, report }, address, transport, this.#tokens, {
+      state: (state) => this.#moved(state),
+      greeting: () => ({ session: this.#session, since: this.#madePositions() }),
+      up: (frame) => this.#up(frame),
+      down: () => this.#down(),
+      frame: (frame) => this.#received(frame),
+      forgetSession: () => (this.#session = undefined),
+    });
+    this.#line = this.#makeLine(report);
+    this.#inbox = new Subscription(this.#line, personalChannel(""));
+    this.#keyPrefix = Array.from({ length: 2 }, () => settings.random().toString(36).slice(2)).join("");
+    for (const [channel, { made }] of this.#persistence.positions) {
+      if (made === true) this.#subscription(channel).made = true;
+    }
+  }
+
+  get state(): ConnectionState {
+    return this.#connector.state;
+  }
+
+  on<Name extends keyof ClientEvents>(event: Name, handler: Handler<ClientEvents[Name]>): () => void {
+    return this.#emitter.on(event, handler);
+  }
+
+  /** Connects, and stays connected; while `waiting`, tries at once. */
+  connect(): this {
+    this.#watchSurroundings();
+    this.#connector.connect();
+    return this;
+  }
+
+  /** Resolves once connected; fails when the server says not to come back, or `disconnect()` is called. */
+  async ready(): Promise<void> {
+    if (this.state.status === "connected") return;
+    await new Promise<void>((resolve, reject) => {
+      const off = this.on("state", (state) => {
+        if (state.status === "connecting" || state.status === "waiting") return;
+        off();
+        if (state.status === "connected") resolve();
+        else if (state.status === "closed") reject(new LongwireError("disconnected", state.reason, state.code));
+        else reject(new LongwireError("disconnected", "the client disconnected"));
+      });
+    });
+  }
+
+  /** Ends the connection; requests that wait fail. Channels stay asked for: `connect()` brings them back. */
+  disconnect(): void {
+    this.#unwatchSurroundings();
+    this.#leave();
+    this.#connector.disconnect();
+  }
+
+  /** The channel of this name; the same object each time. Options are taken over, for the next subscribe. */
+  channel<T = Json>(name: string, options?: ChannelOptions): Channel<T> {
+    const subscription = this.#subscription(name);
+    if (options !== undefined) subscription.configure(options);
+    let channel = this.#channels.get(name);
+    if (channel === undefined) {
+      channel = new Channel(this.#line, () => subscription, this.#newKey);
+      this.#channels.set(name, channel);
+    }
+    return channel;
+  }
+
+  /** The personal channel of the user that the server sees in this client. It needs no subscribe. */
+  inbox<T = Json>(): Channel<T> {
+    this.#inboxChannel ??= new Channel(this.#line, () => this.#inbox, this.#newKey);
+    return this.#inboxChannel;
+  }
+
+  /** Asks the application behind the gateway. Not repeated after a cut: it could be done twice. */
+  async call<T = Json>(method: string, data?: Json): Promise<T> {
+    const frame = await this.#ask({ type: "call", method, data }, ONCE);
+    if (frame.type !== "result") throw unexpected(frame);
+    return frame.data as T;
+  }
+
+  #makeLine(report: (error: unknown) => void): Line {
+    const { clock, backoff, jitter, random } = this.#settings;
+    const connector = this.#connector;
+    return {
+      clock,
+      get connected() {
+        return connector.state.status === "connected";
+      },
+      send: (draft) => connector.send(draft),
+      ask: (draft, policy, answer) => {
+        if (connector.state.status === "closed") answer(new LongwireError("disconnected", connector.state.reason));
+        else this.#requests.ask(draft, policy, answer);
+      },
+      backoffMs: (attempt) => backoffMs(backoff, jitter, attempt, random),
+      renewToken: () => this.#tokens.renew(),
+      saved: (channel) => this.#persistence.positions.get(channel),
+      moved: (channel, position, made) => this.#keep(channel, position, made),
+      reopen: () => connector.reopen(),
+      report,
+    };
+  }
+
+  readonly #newKey = (): string => `${this.#keyPrefix}-${++this.#lastKey}`;
+
+  #ask(draft: Draft, policy: RequestPolicy): Promise<ServerFrame> {
+    return new Promise((resolve, reject) => {
+      this.#line.ask(draft, policy, (answer) => {
+        if (answer instanceof LongwireError) reject(answer);
+        else resolve(answer);
+      });
+    });
+  }
+
+  async #refresh(token: string): Promise<number | undefined> {
+    const frame = await this.#ask({ type: "refresh", token }, { repeat: false, queue: false });
+    return frame.type === "refreshed" ? frame.expires : undefined;
+  }
+
+  #subscription(name: string): Subscription {
+    let subscription = this.#subscriptions.get(name);
+    if (subscription === undefined) {
+      subscription = new Subscription(this.#line, name);
+      this.#subscriptions.set(name, subscription);
+    }
+    return subscription;
+  }
+
+  #received(frame: ServerFrame): void {
+    if (this.#requests.answer(frame)) return;
+    if (!("channel" in frame) || frame.channel === undefined) {
+      if (frame.type !== "message") return;
+      const { data, name, user } = frame;
+      const message = { channel: "", data, ...(name !== undefined && { name }), ...(user !== undefined && { user }) };
+      this.#emitter.emit("message", message);
+      return;
+    }
+    // Only the server itself makes a subscription that nobody here asked for.
+    const made = frame.type === "subscribed" && frame.id === undefined;
+    (made ? this.#subscription(frame.channel) : this.#subscriptions.get(frame.channel))?.receive(frame);
+  }
+
+  #up(frame: ConnectedFrame): void {
+    this.#session = frame.session;
+    if (!this.#settings.surroundings.hides) this.#keepSession();
+    if (frame.user !== undefined) this.#moveInbox(this.#subscription(personalChannel(frame.user)));
+    for (const subscription of this.#subscriptions.values()) subscription.up();
+    this.#requests.up();
+  }
+
+  /** The user became known, or another one: the inbox's handlers stay with the inbox. */
+  #moveInbox(inbox: Subscription): void {
+    if (inbox === this.#inbox) return;
+    inbox.emitter.forward(this.#inbox.emitter);
+    this.#inbox = inbox;
+  }
+
+  #down(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.down();
+    this.#requests.down();
+  }
+
+  #moved(state: ConnectionState): void {
+    if (state.status === "closed") this.#requests.fail(state.reason);
+    if (state.status === "idle") this.#requests.fail("the client disconnected");
+    this.#emitter.emit("state", state);
+  }
+
+  #madePositions(): Record<string, Position> | undefined {
+    const positions: [string, Position][] = [];
+    for (const { name, made, position } of this.#subscriptions.values()) {
+      if (made && position !== undefined) positions.push([name, { epoch: position.epoch, offset: position.offset }]);
+    }
+    return positions.length > 0 ? Object.fromEntries(positions) : undefined;
+  }
+
+  #keep(channel: string, position: Position | undefined, made: boolean): void {
+    if (this.#settings.persist === "none") return;
+    this.#persistence.set(channel, position && { ...position, ...(made && { made }) });
+  }
+
+  #keepSession(): void {
+    if (this.#settings.persist !== "none") this.#persistence.keepSession(this.#session);
+  }
+
+  /** The page goes: what is on its way must not be lost with it. */
+  #leave(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.acknowledge();
+    if (this.#settings.persist === "none") return;
+    this.#persistence.write();
+    this.#keepSession();
+  }
+
+  #watchSurroundings(): void {
+    if (this.#surrounded.length > 0) return;
+    const { surroundings } = this.#settings;
+    const nudge = (): void => this.#connector.nudge();
+    this.#surrounded = [
+      surroundings.on("online", nudge),
+      surroundings.on("visible", nudge),
+      surroundings.on("offline", () => this.#connector.offline()),
+      surroundings.on("hide", () => this.#leave()),
+      surroundings.on("show", () => {
+        // The page is back, and with it the tab's session: a copy of the tab must not find it.
+        this.#persistence.takeSession();
+        nudge();
+      }),
+    ];
+  }
+
+  #unwatchSurroundings(): void {
+    for (const off of this.#surrounded) off();
+    this.#surrounded = [];
+  }
+
+  #report(error: unknown, told: boolean): void {
+    if (this.#emitter.has("error")) this.#emitter.emit("error", error);
+    if (told || !this.#emitter.has("error")) this.#settings.report(error);
+  }
+}
+
+/** Makes a client and connects it. */
+export function connect(url?: string, options?: ClientOptions): Client {
+  return new Client(url, options).connect();
+}

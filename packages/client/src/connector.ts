@@ -1,0 +1,250 @@
+/**
+ * The connection: one state at a time, and what moves it from one to the next. It opens, greets, listens for life, and
+ * comes back as the codes allow; what is said on a standing connection is the client's.
+ */
+import { type Command, type ConnectedFrame, type DISCONNECTS, remedyOf, type ServerFrame } from "@longwire/protocol";
+import { backoffMs } from "./backoff.ts";
+import { decodeFrame } from "./decode.ts";
+import { Liveness } from "./liveness.ts";
+import type { Settings } from "./options.ts";
+import type { Timer } from "./platform.ts";
+import type { Draft } from "./requests.ts";
+import type { ConnectionState } from "./state.ts";
+import type { Tokens } from "./tokens.ts";
+import type { Link, Transport } from "./transports/transport.ts";
+
+/** A connection that held this long, or longer than a ping interval, counts as stable. */
+const STABLE_MS = 5000;
+/** The id of `connect`: other requests count upwards from 1. */
+const CONNECT_ID = Number.MAX_SAFE_INTEGER;
+/** The code of a loss that the client noticed by itself, as of a socket that broke. */
+const BROKEN = 1006;
+// Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
+const REPLACED: (typeof DISCONNECTS)["replaced"]["code"] = 4101;
+
+export interface ConnectorEvents {
+  state(state: ConnectionState): void;
+  /** What `connect` shall say beside the token. */
+  greeting(): { readonly session: string | undefined; readonly since: Extract<Command, { type: "connect" }>["since"] };
+  /** The session stands. Called before the state says so. */
+  up(frame: ConnectedFrame): void;
+  /** It no longer does. */
+  down(): void;
+  /** A frame for the client. */
+  frame(frame: ServerFrame): void;
+  /** Another tab goes on with this session: do not ask for it again. */
+  forgetSession(): void;
+}
+
+export class Connector {
+  state: ConnectionState = { status: "idle" };
+  readonly #settings: Settings;
+  readonly #url: string;
+  readonly #transport: Transport;
+  readonly #tokens: Tokens;
+  readonly #events: ConnectorEvents;
+  readonly #liveness: Liveness;
+  #link: Link | undefined;
+  #timer: Timer | undefined;
+  #stable: Timer | undefined;
+  /** Attempts since the backoff began. */
+  #attempt = 0;
+  /** The server asked not to come back before. */
+  #notBefore = 0;
+  /** What an older attempt started must not act on this one. */
+  #turn = 0;
+  #tokenIsBad = false;
+
+  constructor(settings: Settings, url: string, transport: Transport, tokens: Tokens, events: ConnectorEvents) {
+    this.#settings = settings;
+    this.#url = url;
+    this.#transport = transport;
+    this.#tokens = tokens;
+    this.#events = events;
+    this.#liveness = new Liveness(
+      settings.clock,
+      () => void this.send({ type: "ping" }),
+      () => this.#lost(BROKEN, "nothing was heard from the server in time"),
+    );
+  }
+
+  /** Opens from `idle` and `closed`, and tries at once while `waiting`. */
+  connect(): void {
+    const { status } = this.state;
+    if (status === "connected" || status === "connecting") return;
+    if (status !== "waiting") this.#attempt = 0;
+    this.#open();
+  }
+
+  disconnect(): void {
+    this.#drop();
+    this.#attempt = 0;
+    if (this.state.status !== "idle") this.#move({ status: "idle" });
+  }
+
+  /** Gives a standing connection up for a new one. */
+  reopen(): void {
+    if (this.state.status !== "connected") return;
+    this.#drop();
+    this.#open();
+  }
+
+  /** `false` unless connected. */
+  send(draft: Draft): boolean {
+    return this.transmit(JSON.stringify(draft));
+  }
+
+  transmit(text: string): boolean {
+    if (this.state.status !== "connected" || this.#link === undefined) return false;
+    this.#link.send(text);
+    return true;
+  }
+
+  /** Something suggests that the network is back or the page in use again: find out, or try at once. */
+  nudge(): void {
+    const { status } = this.state;
+    if (status === "connected") this.#liveness.check();
+    else if (status === "waiting" && this.#settings.clock.now() >= this.#notBefore) this.#open();
+  }
+
+  /** The platform says that there is no network. It can be wrong (a server on this machine), so the longest wait goes on. */
+  offline(): void {
+    if (this.state.status === "waiting") this.#wait(this.#settings.backoff.maxMs, this.state.code, "offline");
+  }
+
+  #open(): void {
+    this.#drop();
+    const turn = this.#turn;
+    const { clock, requestTimeoutMs, report } = this.#settings;
+    this.#timer = clock.after(requestTimeoutMs, () => this.#lost(BROKEN, "the server did not answer in time"));
+    this.#move({ status: "connecting", attempt: this.#attempt });
+    if (turn !== this.#turn) return;
+    const fetches = this.#tokens.renewable && (this.#tokenIsBad || this.#tokens.current === undefined);
+    if (!fetches) {
+      this.#dial();
+      return;
+    }
+    this.#tokens.fetch().then(
+      () => turn === this.#turn && this.#dial(),
+      (error: unknown) => {
+        report(error);
+        if (turn === this.#turn) this.#lost(BROKEN, "there was no token to be had");
+      },
+    );
+  }
+
+  #dial(): void {
+    const turn = this.#turn;
+    this.#tokenIsBad = false;
+    try {
+      this.#link = this.#transport.open(this.#url, {
+        opened: () => turn === this.#turn && this.#greet(),
+        received: (text) => turn === this.#turn && this.#received(text),
+        closed: (code, reason) => turn === this.#turn && this.#lost(code, reason),
+      });
+    } catch (error) {
+      this.#settings.report(error);
+      this.#lost(BROKEN, "the connection could not be opened");
+    }
+  }
+
+  #greet(): void {
+    const connect: Draft = {
+      type: "connect",
+      token: this.#tokens.current,
+      client: this.#settings.client,
+      ping: true,
+      ...this.#events.greeting(),
+    };
+    this.#link?.send(JSON.stringify({ ...connect, id: CONNECT_ID }));
+  }
+
+  #received(text: string): void {
+    this.#liveness.heard();
+    const frame = decodeFrame(text);
+    if (frame === undefined) {
+      this.#settings.report(new TypeError(`the server sent no frame: ${text.slice(0, 100)}`));
+      return;
+    }
+    if (frame.type === "connected") this.#connected(frame);
+    else if (frame.type === "disconnect") this.#lost(frame.code, frame.reason, frame.after, frame.reconnect);
+    else if (frame.type === "error" && frame.id === CONNECT_ID) this.#lost(frame.code, frame.message, frame.retry);
+    else if (frame.type === "ping") {
+      this.#proved();
+      this.send({ type: "pong" });
+    } else this.#events.frame(frame);
+  }
+
+  #connected(frame: ConnectedFrame): void {
+    if (this.state.status !== "connecting") return;
+    const turn = this.#turn;
+    const { session, user, ping, resumed = false } = frame;
+    this.#timer?.cancel();
+    this.#notBefore = 0;
+    if (this.#settings.resetOn === "open") this.#attempt = 0;
+    else this.#stable = this.#settings.clock.after(Math.min(STABLE_MS, ping || STABLE_MS), () => this.#proved());
+    this.#liveness.start(ping);
+    this.#tokens.expires(frame.expires);
+    this.state = { status: "connected", session, ...(user !== undefined && { user }), resumed };
+    // Subscriptions go out before what handlers of the state may send.
+    this.#events.up(frame);
+    if (turn === this.#turn) this.#events.state(this.state);
+  }
+
+  /** The connection holds: the next loss begins its backoff anew. */
+  #proved(): void {
+    this.#attempt = 0;
+  }
+
+  /** The connection ended or did not come about: the code says what to do. */
+  #lost(code: number, reason: string, after: number = 0, reconnect: boolean = true): void {
+    this.#drop();
+    const replaced = code === REPLACED;
+    // Two tabs had one session, and the other keeps it: this one takes a new session.
+    if (replaced) this.#events.forgetSession();
+    const remedy = replaced ? "retry" : remedyOf(code);
+    if (remedy === "final" || (!reconnect && !replaced) || (remedy === "refresh" && !this.#tokens.renewable)) {
+      this.#move({ status: "closed", code, reason });
+      return;
+    }
+    if (remedy === "refresh") this.#tokenIsBad = true;
+    const atOnce = (replaced || remedy === "refresh") && this.#attempt === 0 && after === 0;
+    const { backoff, jitter, random, surroundings, clock } = this.#settings;
+    this.#attempt++;
+    if (atOnce) {
+      this.#open();
+      return;
+    }
+    this.#notBefore = clock.now() + after;
+    const ms = Math.max(after, backoffMs(backoff, jitter, this.#attempt, random));
+    this.#wait(surroundings.online() ? ms : Math.max(ms, backoff.maxMs), code, reason);
+  }
+
+  #wait(ms: number, code: number, reason: string): void {
+    const { clock } = this.#settings;
+    this.#timer?.cancel();
+    this.#timer = clock.after(ms, () => this.#open());
+    this.#move({ status: "waiting", attempt: this.#attempt, retryAt: clock.now() + ms, code, reason });
+  }
+
+  /** Leaves whatever stands or is being opened. */
+  #drop(): void {
+    this.#turn++;
+    this.#timer?.cancel();
+    this.#stable?.cancel();
+    this.#liveness.stop();
+    this.#tokens.stop();
+    const link = this.#link;
+    this.#link = undefined;
+    link?.close();
+    if (this.state.status !== "connected") return;
+    // No longer connected for whoever sends from `down`; the caller says what follows.
+    this.state = { status: "connecting", attempt: this.#attempt };
+    this.#events.down();
+  }
+
+  #move(state: ConnectionState): void {
+    this.state = state;
+    this.#events.state(state);
+  }
+}

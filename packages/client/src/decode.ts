@@ -1,0 +1,14 @@
+/** Reads what the server sends. It is trusted to keep to the protocol, a proxy's error page on the way is not. */
+import type { ServerFrame } from "@longwire/protocol";
+
+/** `undefined` for what is no frame. A frame of a type that is not known yet is one all the same. */
+export function decodeFrame(text: string): ServerFrame | undefined {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const type = (parsed as { readonly type?: unknown } | null)?.type;
+  return typeof type === "string" ? (parsed as ServerFrame) : undefined;
+}

@@ -1,0 +1,24 @@
+/** Line: the narrow view of the client that a subscription may use, so that neither needs to know the other whole. */
+import type { Position } from "@longwire/protocol";
+import type { Clock } from "./platform.ts";
+import type { Answer, Draft, RequestPolicy } from "./requests.ts";
+
+export interface Line {
+  readonly clock: Clock;
+  /** Whether the session stands. */
+  readonly connected: boolean;
+  /** Sends a command that needs no answer; `false` without a connection. */
+  send(draft: Draft): boolean;
+  ask(draft: Draft, policy: RequestPolicy, answer: Answer): void;
+  /** The wait before repeating something for the nth time. */
+  backoffMs(attempt: number): number;
+  /** Gives the server a new token for the session. Fails where there is no way to get one. */
+  renewToken(): Promise<void>;
+  /** The position kept from an earlier page. */
+  saved(channel: string): Position | undefined;
+  /** A position moved, or is forgotten. `made`: of a subscription that the server makes by itself. */
+  moved(channel: string, position: Position | undefined, made: boolean): void;
+  /** Gives the connection up and opens the next one at once, which brings what was missed since each position. */
+  reopen(): void;
+  report(error: unknown): void;
+}

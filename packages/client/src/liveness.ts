@@ -1,0 +1,70 @@
+/**
+ * Notices a dead connection: the server is never silent for longer than its ping interval, so twice that without a
+ * word means that nobody is there.
+ *
+ * Timers of hidden tabs and sleeping machines fire late, and then before the frames that arrived meanwhile are read. A
+ * check that comes late therefore asks first.
+ */
+import type { Clock, Timer } from "./platform.ts";
+
+/** How long the answer to a question may take before the connection counts as dead. */
+const PROBE_MS = 3000;
+
+export class Liveness {
+  readonly #clock: Clock;
+  readonly #ping: () => void;
+  readonly #dead: () => void;
+  #intervalMs = 0;
+  #running = false;
+  #heardAt = 0;
+  #watch: Timer | undefined;
+  #probe: Timer | undefined;
+
+  constructor(clock: Clock, ping: () => void, dead: () => void) {
+    this.#clock = clock;
+    this.#ping = ping;
+    this.#dead = dead;
+  }
+
+  /** 0: the server does not ping, so silence says nothing. */
+  start(intervalMs: number): void {
+    this.#running = true;
+    this.#intervalMs = intervalMs;
+    this.heard();
+    if (intervalMs > 0) this.#schedule();
+  }
+
+  stop(): void {
+    this.#running = false;
+    this.#watch?.cancel();
+    this.#probe?.cancel();
+    this.#probe = undefined;
+  }
+
+  heard(): void {
+    this.#heardAt = this.#clock.now();
+    this.#probe?.cancel();
+    this.#probe = undefined;
+  }
+
+  /** Asks at once: nothing heard soon means dead. Does nothing while stopped or asking. */
+  check(): void {
+    if (!this.#running || this.#probe !== undefined) return;
+    this.#ping();
+    this.#probe = this.#clock.after(PROBE_MS, () => this.#dead());
+  }
+
+  #schedule(): void {
+    const dueAt = this.#heardAt + 2 * this.#intervalMs;
+    this.#watch = this.#clock.after(Math.max(0, dueAt - this.#clock.now()), () => {
+      const now = this.#clock.now();
+      if (now < this.#heardAt + 2 * this.#intervalMs) this.#schedule();
+      else if (now - dueAt < this.#intervalMs) this.#dead();
+      else {
+        this.check();
+        this.#heardAt = now;
+        this.#schedule();
+      }
+    });
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * What outlives a page: positions, and the session, so that the next page of the same tab goes on where this one was left.
+ *
+ * A session belongs to one tab. `sessionStorage` is copied when a tab is duplicated, so the session stands there only
+ * between two pages: taken out on arrival, put back on leaving. Where a copy gets through all the same, the server answers
+ * the older tab with `replaced`.
+ */
+import type { Position } from "@longwire/protocol";
+import type { Settings } from "./options.ts";
+import type { StorageLike, Timer } from "./platform.ts";
+
+const WRITE_DELAY_MS = 200;
+/** Channels of long ago make room. */
+const POSITIONS_MAX = 500;
+
+/** A kept position; `made`: of a subscription that the server makes by itself. */
+export interface Saved extends Position {
+  readonly made?: boolean;
+}
+
+export class Persistence {
+  readonly positions: Map<string, Saved> = new Map<string, Saved>();
+  /** Channels that are no longer kept. */
+  readonly #dropped = new Set<string>();
+  readonly #settings: Settings;
+  readonly #key: string;
+  readonly #sessions: StorageLike | undefined;
+  readonly #store: StorageLike | undefined;
+  #timer: Timer | undefined;
+
+  constructor(settings: Settings, url: string) {
+    this.#settings = settings;
+    this.#key = `longwire ${url}`;
+    if (settings.persist === "none") return;
+    this.#sessions = settings.storage.session;
+    this.#store = settings.storage[settings.persist];
+    for (const [channel, saved] of Object.entries(this.#read())) {
+      if (typeof saved?.epoch === "string" && Number.isSafeInteger(saved.offset)) this.positions.set(channel, saved);
+    }
+  }
+
+  /** The session of the page before, once. */
+  takeSession(): string | undefined {
+    const key = `${this.#key} session`;
+    const session = this.#guard(() => this.#sessions?.getItem(key) ?? undefined);
+    if (this.#settings.surroundings.hides) this.#guard(() => this.#sessions?.removeItem(key));
+    return session;
+  }
+
+  keepSession(session: string | undefined): void {
+    if (session !== undefined) this.#guard(() => this.#sessions?.setItem(`${this.#key} session`, session));
+  }
+
+  set(channel: string, saved: Saved | undefined): void {
+    if (saved === undefined) {
+      this.positions.delete(channel);
+      this.#dropped.add(channel);
+    } else {
+      this.positions.set(channel, saved);
+      this.#dropped.delete(channel);
+    }
+    if (this.#store !== undefined) this.#timer ??= this.#settings.clock.after(WRITE_DELAY_MS, () => this.write());
+  }
+
+  /** Writes now. Other tabs write to the same place: what they keep of other channels stays. */
+  write(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const kept = new Map(Object.entries(this.#read()));
+    for (const channel of this.#dropped) kept.delete(channel);
+    for (const [channel, saved] of this.positions) {
+      kept.delete(channel);
+      kept.set(channel, saved);
+    }
+    const entries = Array.from(kept).slice(-POSITIONS_MAX);
+    this.#guard(() => this.#store?.setItem(this.#key, JSON.stringify(Object.fromEntries(entries))));
+  }
+
+  #read(): Record<string, Saved | null> {
+    const read = this.#guard(() => JSON.parse(this.#store?.getItem(this.#key) ?? "{}") as unknown);
+    return typeof read === "object" && read !== null ? (read as Record<string, Saved | null>) : {};
+  }
+
+  /** Storage may be full, forbidden or filled by others; the client works without it. */
+  #guard<Value>(use: () => Value): Value | undefined {
+    try {
+      return use();
+    } catch (error) {
+      this.#settings.report(error);
+      return undefined;
+    }
+  }
+}

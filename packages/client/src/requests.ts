@@ -1,0 +1,130 @@
+/**
+ * Requests that wait for their answer, sent or not yet: one table in the order of asking, so that what a cut left
+ * unanswered goes out again first and in its old order. Bounded in count and bytes.
+ */
+import type { Command, ServerFrame } from "@longwire/protocol";
+import { LongwireError } from "./failures.ts";
+import type { Clock, Timer } from "./platform.ts";
+
+/** A command without its `id`, whose optional fields may also be there as `undefined`: JSON leaves those away. */
+export type Draft = Command extends infer C
+  ? C extends Command
+    ? { readonly [K in keyof C as Exclude<K, "id">]: C[K] | (K extends "type" ? never : undefined) }
+    : never
+  : never;
+
+export interface RequestPolicy {
+  /** Whether it may go out again after a cut: only what does no harm when done twice. */
+  readonly repeat: boolean;
+  /** Whether it waits for a connection; else it fails without one. */
+  readonly queue: boolean;
+}
+
+export type Answer = (frame: ServerFrame | LongwireError) => void;
+
+export interface RequestLimits {
+  readonly requestTimeoutMs: number;
+  readonly queueTimeoutMs: number;
+  readonly queueCountMax: number;
+  readonly queueBytesMax: number;
+}
+
+interface Entry {
+  readonly text: string;
+  readonly policy: RequestPolicy;
+  readonly answer: Answer;
+  /** When waiting for a connection must end. */
+  readonly deadline: number;
+  sent: boolean;
+  timer: Timer;
+}
+
+export class Requests {
+  readonly #entries = new Map<number, Entry>();
+  readonly #clock: Clock;
+  readonly #limits: RequestLimits;
+  /** Sends a frame; `false` when there is no connection. */
+  readonly #transmit: (text: string) => boolean;
+  #lastId = 0;
+  #length = 0;
+
+  constructor(clock: Clock, limits: RequestLimits, transmit: (text: string) => boolean) {
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#transmit = transmit;
+  }
+
+  ask(draft: Draft, policy: RequestPolicy, answer: Answer): void {
+    const id = ++this.#lastId;
+    const text = JSON.stringify({ ...draft, id });
+    const { queueCountMax, queueBytesMax, queueTimeoutMs } = this.#limits;
+    // JavaScript keeps a string in one or two bytes per character: twice the length is what it can cost.
+    if (this.#entries.size >= queueCountMax || (this.#length + text.length) * 2 > queueBytesMax) {
+      answer(new LongwireError("queueFull", "too many requests are waiting for the server"));
+      return;
+    }
+    const sent = this.#transmit(text);
+    if (!sent && !policy.queue) {
+      answer(new LongwireError("lost", "there is no connection"));
+      return;
+    }
+    const deadline = this.#clock.now() + queueTimeoutMs;
+    this.#length += text.length;
+    this.#entries.set(id, { text, policy, answer, deadline, sent, timer: this.#expiry(id, sent, deadline) });
+  }
+
+  /** Hands an answer to who asked; `false` when nobody did (any more). */
+  answer(frame: ServerFrame): boolean {
+    const id = "id" in frame ? frame.id : undefined;
+    if (id === undefined || !this.#entries.has(id)) return false;
+    const failed = frame.type === "error";
+    this.#finish(id, failed ? new LongwireError("refused", frame.message, frame.code, frame.retry) : frame);
+    return true;
+  }
+
+  /** The connection stands: what waits goes out. */
+  up(): void {
+    for (const [id, entry] of Array.from(this.#entries)) {
+      if (entry.sent || !this.#transmit(entry.text)) continue;
+      entry.sent = true;
+      entry.timer.cancel();
+      entry.timer = this.#expiry(id, true, entry.deadline);
+    }
+  }
+
+  /** The connection is gone: what may be repeated waits for the next one. */
+  down(): void {
+    for (const [id, entry] of Array.from(this.#entries)) {
+      if (!entry.sent) continue;
+      if (!entry.policy.repeat) {
+        this.#finish(id, new LongwireError("lost", "the connection broke before the answer came"));
+        continue;
+      }
+      entry.sent = false;
+      entry.timer.cancel();
+      entry.timer = this.#expiry(id, false, entry.deadline);
+    }
+  }
+
+  /** There will be no connection: everything fails. */
+  fail(message: string): void {
+    for (const id of Array.from(this.#entries.keys())) this.#finish(id, new LongwireError("disconnected", message));
+  }
+
+  #expiry(id: number, sent: boolean, deadline: number): Timer {
+    const ms = sent ? this.#limits.requestTimeoutMs : Math.max(0, deadline - this.#clock.now());
+    return this.#clock.after(ms, () => {
+      const message = sent ? "the server did not answer in time" : "the connection did not come back in time";
+      this.#finish(id, new LongwireError("timeout", message));
+    });
+  }
+
+  #finish(id: number, result: ServerFrame | LongwireError): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    this.#length -= entry.text.length;
+    entry.timer.cancel();
+    entry.answer(result);
+  }
+}

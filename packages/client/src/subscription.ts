@@ -1,0 +1,319 @@
+/**
+ * One channel as this client has it: asked for or made by the server, its position, and what may be handed over.
+ *
+ * Every offset is handed over once. A frame counts only while `subscribed`, and only above the position: what comes
+ * between an `unsubscribe` and the next `subscribed` belongs to the subscription of before.
+ */
+import {
+  type ERRORS,
+  type Json,
+  type Member,
+  type MessageFrame,
+  personalUser,
+  type Position,
+  remedyOf,
+  type ServerFrame,
+  type Since,
+  type SubscribedFrame,
+} from "@longwire/protocol";
+import { Acknowledger } from "./acknowledger.ts";
+import { Emitter } from "./emitter.ts";
+import { LongwireError } from "./failures.ts";
+import type { Line } from "./line.ts";
+import type { Timer } from "./platform.ts";
+import type { ChannelState } from "./state.ts";
+
+export interface ChannelOptions {
+  /** Where to begin without a position from before; the server's namespace decides unless told. */
+  readonly since?: Since;
+  /** Be listed as present: `true`, or what others shall see as the member's `data`. */
+  readonly presence?: Json;
+  /** Receive `join` and `leave`. */
+  readonly events?: boolean;
+  /** `false`: without this session's own publications. */
+  readonly echo?: boolean;
+  /** A token for this channel alone. */
+  readonly token?: string;
+  /** Asked for the channel's token when there is none yet and when the server calls it bad. */
+  readonly getToken?: (channel: string) => Promise<string>;
+}
+
+/** A publication, or a message without `offset` that is not kept. */
+export interface Message<T> {
+  readonly channel: string;
+  readonly data: T;
+  readonly offset?: number;
+  readonly name?: string;
+  /** Who published it, as the server knows. */
+  readonly user?: string;
+}
+
+export interface Subscribed {
+  readonly position: Position;
+  readonly recovered: boolean;
+}
+
+export interface ChannelEvents<T> {
+  message: Message<T>;
+  join: Member;
+  leave: Member;
+  state: ChannelState;
+  subscribed: Subscribed;
+}
+
+// Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
+const ALREADY_SUBSCRIBED: (typeof ERRORS)["alreadySubscribed"]["code"] = 107;
+
+/** Messages of a subscription that the server made, kept until somebody listens. */
+const HELD_COUNT_MAX = 256;
+
+export class Subscription {
+  readonly name: string;
+  readonly emitter: Emitter<ChannelEvents<unknown>>;
+  state: ChannelState = { status: "unsubscribed" };
+  /** Everything up to here was handed over. */
+  position: Position | undefined;
+  /** The server subscribed it by itself. */
+  made = false;
+  readonly #line: Line;
+  readonly #acknowledger: Acknowledger;
+  #options: ChannelOptions = {};
+  #token: string | undefined;
+  #wanted = false;
+  #attempt = 0;
+  #timer: Timer | undefined;
+  /** Answers to an older question are no longer of interest. */
+  #turn = 0;
+  #held: MessageFrame[] = [];
+  /** More came than could be held. */
+  #spilled = false;
+
+  constructor(line: Line, name: string) {
+    this.#line = line;
+    this.name = name;
+    this.emitter = new Emitter((error) => line.report(error));
+    this.position = line.saved(name);
+    this.#acknowledger = new Acknowledger(line.clock, (offset) =>
+      this.state.status === "subscribed" ? line.send({ type: "ack", channel: name, offset }) : false,
+    );
+  }
+
+  configure(options: ChannelOptions): void {
+    this.#options = { ...this.#options, ...options };
+    this.#token = this.#options.token;
+  }
+
+  subscribe(since?: Since): void {
+    if (this.#wanted && since === undefined) return;
+    if (this.#wanted) this.unsubscribe();
+    this.#wanted = true;
+    this.#attempt = 0;
+    if (since !== undefined) {
+      this.position = undefined;
+      this.#options = { ...this.#options, since };
+    }
+    if (this.state.status === "subscribed") return;
+    this.#move({ status: "subscribing" });
+    this.#ask();
+  }
+
+  unsubscribe(): void {
+    if (!this.#wanted && !this.made) return;
+    this.#line.send({ type: "unsubscribe", channel: this.name });
+    this.#end({ status: "unsubscribed" });
+  }
+
+  /** The session stands (anew). */
+  up(): void {
+    this.#attempt = 0;
+    if (this.#wanted && this.state.status !== "subscribed") this.#ask();
+  }
+
+  /** The connection is gone. */
+  down(): void {
+    this.#pause();
+    if (this.state.status === "subscribed") this.#move({ status: "subscribing" });
+  }
+
+  /** A frame of this channel. */
+  receive(frame: ServerFrame): void {
+    if (frame.type === "subscribed") this.#subscribed(frame);
+    else if (frame.type === "unsubscribed") this.#unsubscribed(frame.code, frame.reason);
+    else if (this.state.status !== "subscribed") return;
+    else if (frame.type === "message") this.#message(frame);
+    else if (frame.type === "join" || frame.type === "leave") this.emitter.emit(frame.type, frame.member);
+  }
+
+  /** Somebody listens now: hands over what was held. */
+  release(): void {
+    if (!this.emitter.has("message")) return;
+    const held = this.#held;
+    this.#held = [];
+    for (const frame of held) this.#hand(frame);
+    if (!this.#spilled) return;
+    this.#spilled = false;
+    this.#line.reopen();
+  }
+
+  acknowledge(): void {
+    this.#acknowledger.flush();
+  }
+
+  #ask(): void {
+    if (!this.#line.connected) return;
+    this.#pause();
+    const turn = this.#turn;
+    if (this.#token === undefined && this.#options.getToken !== undefined) {
+      void this.#fetchToken(this.#options.getToken);
+      return;
+    }
+    const { since, presence, events, echo } = this.#options;
+    this.#line.ask(
+      {
+        type: "subscribe",
+        channel: this.name,
+        since: this.position ?? since,
+        token: this.#token,
+        presence,
+        events,
+        echo,
+      },
+      { repeat: false, queue: false },
+      (answer) => {
+        if (turn !== this.#turn) return;
+        if (!(answer instanceof LongwireError)) this.receive(answer);
+        else if (answer.reason === "timeout" || answer.reason === "queueFull") this.#retry(0);
+        else if (answer.reason === "refused") this.#refused(answer);
+      },
+    );
+  }
+
+  async #fetchToken(getToken: (channel: string) => Promise<string>): Promise<void> {
+    const turn = this.#turn;
+    try {
+      this.#token = await getToken(this.name);
+    } catch (error) {
+      this.#line.report(error);
+      if (turn === this.#turn) this.#retry(0);
+      return;
+    }
+    if (turn === this.#turn) this.#ask();
+  }
+
+  #refused(error: LongwireError): void {
+    // The server subscribed it by itself meanwhile: its own `subscribed` says where it stands.
+    if (error.code === ALREADY_SUBSCRIBED) return;
+    this.#unsubscribed(error.code, error.message, error.retryMs);
+  }
+
+  /** The server refused or ended it; the code says whether and how to come back. */
+  #unsubscribed(code: number | undefined, reason: string | undefined, retryMs: number = 0): void {
+    if (code === undefined) return;
+    const remedy = remedyOf(code);
+    const getToken = this.#options.getToken;
+    if (!this.#wanted || remedy === "final") {
+      this.#end({ status: "unsubscribed", code, ...(reason !== undefined && { reason }) });
+      return;
+    }
+    this.#pause();
+    this.#move({ status: "subscribing" });
+    if (remedy === "retry") this.#retry(retryMs);
+    else if (getToken !== undefined) {
+      this.#token = undefined;
+      this.#retry(retryMs);
+    } else {
+      const turn = this.#turn;
+      this.#line.renewToken().then(
+        () => turn === this.#turn && this.#retry(retryMs),
+        () => {
+          if (turn === this.#turn) this.#end({ status: "unsubscribed", code, ...(reason !== undefined && { reason }) });
+        },
+      );
+    }
+  }
+
+  #retry(leastMs: number): void {
+    const ms = Math.max(leastMs, this.#line.backoffMs(++this.#attempt));
+    this.#timer = this.#line.clock.after(ms, () => this.#ask());
+  }
+
+  #subscribed(frame: SubscribedFrame): void {
+    if (frame.id === undefined) this.made = true;
+    else if (!this.#wanted) return;
+    this.#pause();
+    this.#attempt = 0;
+    const { epoch, offset, recovered } = frame;
+    const before = this.position;
+    // A stream that goes on never falls behind what was handed over already; one that does not, starts where it says.
+    const goesOn = recovered && before?.epoch === epoch && before.offset > offset;
+    if (before !== undefined && before.epoch !== epoch) this.#acknowledger.forget();
+    this.position = goesOn ? before : { epoch, offset };
+    this.#held = [];
+    this.#spilled = false;
+    this.#move({ status: "subscribed", recovered, position: this.position });
+    this.#moved();
+    this.emitter.emit("subscribed", { position: this.position, recovered });
+    this.#acknowledger.flush();
+  }
+
+  #message(frame: MessageFrame): void {
+    const holds = this.#held.length > 0 || this.#spilled;
+    if (!holds && (!this.made || this.emitter.has("message"))) {
+      this.#hand(frame);
+      return;
+    }
+    // A page whose scripts are still loading must not lose its inbox. What does not fit comes again after `reopen`.
+    if (this.#held.length < HELD_COUNT_MAX && !this.#spilled) this.#held.push(frame);
+    else this.#spilled = true;
+    this.release();
+  }
+
+  #hand(frame: MessageFrame): void {
+    const { offset, data, name, user } = frame;
+    const position = this.position;
+    if (position === undefined) return;
+    if (offset !== undefined) {
+      if (offset <= position.offset) return;
+      this.position = { epoch: position.epoch, offset };
+      this.#moved();
+    }
+    this.emitter.emit("message", {
+      channel: this.name,
+      data,
+      ...(offset !== undefined && { offset }),
+      ...(name !== undefined && { name }),
+      ...(user !== undefined && { user }),
+    });
+    // After the handlers, and also when one of them threw: a message that always throws must not come back for ever.
+    if (offset !== undefined && this.#inbox && this.position?.offset === offset) this.#acknowledger.handled(offset);
+  }
+
+  get #inbox(): boolean {
+    return this.#options.since === "inbox" || personalUser(this.name) !== undefined;
+  }
+
+  #end(state: ChannelState): void {
+    this.#pause();
+    this.#acknowledger.forget();
+    this.#wanted = false;
+    this.made = false;
+    this.position = undefined;
+    this.#held = [];
+    this.#move(state);
+    this.#moved();
+  }
+
+  #pause(): void {
+    this.#turn++;
+    this.#timer?.cancel();
+  }
+
+  #moved(): void {
+    this.#line.moved(this.name, this.position, this.made);
+  }
+
+  #move(state: ChannelState): void {
+    this.state = state;
+    this.emitter.emit("state", state);
+  }
+}

@@ -1,0 +1,68 @@
+/** The token at hand: fetched when there is none, renewed before it expires and when the server calls it bad. */
+import type { Clock, Timer } from "./platform.ts";
+
+/** Renewed so long before its end, or after nine tenths of its life where that is later. */
+const MARGIN_MS = 30_000;
+/** Pause after a renewal that failed. */
+const RETRY_MS = 5000;
+
+export class Tokens {
+  current: string | undefined;
+  readonly #get: (() => Promise<string>) | undefined;
+  readonly #clock: Clock;
+  readonly #send: (token: string) => Promise<number | undefined>;
+  readonly #report: (error: unknown) => void;
+  #timer: Timer | undefined;
+  #fetching: Promise<string> | undefined;
+
+  /** `send` gives the server a new token and resolves to its life in milliseconds. */
+  constructor(
+    token: string | undefined,
+    get: (() => Promise<string>) | undefined,
+    clock: Clock,
+    send: (token: string) => Promise<number | undefined>,
+    report: (error: unknown) => void,
+  ) {
+    this.current = token;
+    this.#get = get;
+    this.#clock = clock;
+    this.#send = send;
+    this.#report = report;
+  }
+
+  get renewable(): boolean {
+    return this.#get !== undefined;
+  }
+
+  /** A new token. Those who ask at the same time share one question. */
+  fetch(): Promise<string> {
+    if (this.#get === undefined) return Promise.reject(new TypeError("there is no `getToken`"));
+    this.#fetching ??= this.#get()
+      .then((token) => (this.current = token))
+      .finally(() => (this.#fetching = undefined));
+    return this.#fetching;
+  }
+
+  /** The server says how long the token is good from now on. */
+  expires(ms: number | undefined): void {
+    this.stop();
+    if (ms !== undefined && this.renewable) this.#renewIn(Math.max(ms - MARGIN_MS, ms * 0.9));
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  /** Fetches a new token and gives it to the server. */
+  async renew(): Promise<void> {
+    this.expires(await this.#send(await this.fetch()));
+  }
+
+  #renewIn(ms: number): void {
+    this.#timer = this.#clock.after(ms, () => {
+      // Retried until the server ends the connection with `expiredToken`, after which the way in asks for a token anyway.
+      this.#renewIn(RETRY_MS);
+      this.renew().catch(this.#report);
+    });
+  }
+}

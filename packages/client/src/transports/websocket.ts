@@ -1,0 +1,39 @@
+/**
+ * WebSocket: one frame per text message. Handlers are `on…` properties, since that is all that adapters for devices have
+ * (WeChat mini programs).
+ */
+/* oxlint-disable unicorn/prefer-add-event-listener -- see above */
+import type { WebSocketConstructor } from "../platform.ts";
+import type { Link, Transport, TransportHandlers } from "./transport.ts";
+
+/** What a socket reports that ended without a goodbye (RFC 6455, 7.1.5). */
+const ABNORMAL = 1006;
+
+export function webSocketTransport(Socket: WebSocketConstructor): Transport {
+  return { open: (url, handlers) => openWebSocket(Socket, url, handlers) };
+}
+
+function openWebSocket(Socket: WebSocketConstructor, url: string, handlers: TransportHandlers): Link {
+  const socket = new Socket(url);
+  const detach = (): void => {
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    // Node.js and Bun report a socket's failure as an `error` event of its own; without a listener some print it.
+    socket.onerror = () => undefined;
+  };
+  socket.onopen = () => handlers.opened();
+  socket.onmessage = (event: { readonly data: unknown }) => {
+    if (typeof event.data === "string") handlers.received(event.data);
+  };
+  socket.onclose = (event: { readonly code?: number; readonly reason?: string }) => {
+    detach();
+    handlers.closed(event.code ?? ABNORMAL, event.reason ?? "");
+  };
+  socket.onerror = () => undefined;
+  return {
+    send: (text) => socket.send(text),
+    close() {
+      detach();
+      socket.close();
+    },
+  };
+}
