@@ -222,6 +222,8 @@ export const NAMESPACE_DEFAULTS: Readonly<Record<string, NamespaceOptions>> = {
     inbox: true,
     subscribe: "owner",
     publish: "token",
+    presence: "owner",
+    history: "owner",
   },
 };
 
