@@ -1,0 +1,94 @@
+/** One measurement of a fan-out: a publisher at a rate, subscribers that count, the server's CPU time from outside. */
+import type { Bench } from "./bench.ts";
+import { post, type Subscribers, type SubscribersReport } from "./native.ts";
+import type { MeasuredServer } from "./servers.ts";
+import { cpuSeconds, machineCpuSeconds, processTree } from "./usage.ts";
+
+/** Publisher's connections: enough that a server that stalls for a moment still meets requests evenly spaced. */
+const PUBLISHER_CONNECTIONS = 64;
+const POLL_MS = 100;
+/** Deliveries that stop for this long will not come any more. */
+const SILENCE_MS = 1500;
+
+export interface Load {
+  readonly rate: number;
+  readonly seconds: number;
+  /** As it stands in JSON text; `%d` counts modulo `channels`. */
+  readonly channel: string;
+  readonly channels: number;
+  readonly data: string;
+  readonly subscribersPerChannel: number;
+}
+
+export interface FanoutFigures {
+  readonly publishedPerSecond: number;
+  readonly deliveries: number;
+  readonly deliveriesPerSecond: number;
+  /** Of what was acknowledged to the publisher. */
+  readonly shareDelivered: number;
+  readonly cpuUsPerDelivery: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  /** Of one core each. */
+  readonly serverCpuShare: number;
+  readonly loadCpuShare: number;
+  readonly publisherCpuShare: number;
+  /** What the machine did besides; not small, the figures are doubtful. */
+  readonly othersCpuShare: number;
+  readonly failed: number;
+}
+
+export async function measureFanout(
+  bench: Bench,
+  server: MeasuredServer,
+  subscribers: Subscribers,
+  load: Load,
+): Promise<FanoutFigures> {
+  const pids = processTree(server.child.pid);
+  await subscribers.reset();
+  const begun = performance.now();
+  const machineBefore = machineCpuSeconds();
+  const cpuBefore = cpuSeconds(pids);
+  const posted = await post(bench.children, bench.tools, {
+    port: server.port,
+    path: server.publication.path,
+    ...(server.publication.header === undefined ? {} : { header: server.publication.header }),
+    body: server.publication.body(load.channel, load.data),
+    connections: PUBLISHER_CONNECTIONS,
+    rate: load.rate,
+    seconds: load.seconds,
+    modulo: load.channels,
+  });
+  const expected = posted.ok * load.subscribersPerChannel;
+  const received = await receivedAll(subscribers, expected);
+  const cpu = cpuSeconds(pids) - cpuBefore;
+  const others = machineCpuSeconds() - machineBefore - cpu - posted.cpuSeconds - received.cpuSeconds;
+  return {
+    publishedPerSecond: posted.sent / load.seconds,
+    deliveries: received.messages,
+    deliveriesPerSecond: received.messages / Math.max(received.spanSeconds, load.seconds),
+    shareDelivered: received.messages / expected,
+    cpuUsPerDelivery: (cpu * 1e6) / received.messages,
+    p50Us: received.p50Us,
+    p99Us: received.p99Us,
+    serverCpuShare: cpu / received.seconds,
+    loadCpuShare: received.cpuSeconds / received.seconds,
+    publisherCpuShare: posted.cpuSeconds / posted.seconds,
+    othersCpuShare: Math.max(0, others / ((performance.now() - begun) / 1000)),
+    failed: posted.failed,
+  };
+}
+
+async function receivedAll(subscribers: Subscribers, expected: number): Promise<SubscribersReport> {
+  let report = await subscribers.report();
+  let changedAt = performance.now();
+  while (report.messages < expected && performance.now() - changedAt < SILENCE_MS) {
+    await Bun.sleep(POLL_MS);
+    const next = await subscribers.report();
+    if (next.messages > report.messages) changedAt = performance.now();
+    report = next;
+  }
+  // Room for what would be delivered twice.
+  await Bun.sleep(POLL_MS);
+  return subscribers.report();
+}

@@ -1,0 +1,130 @@
+/**
+ * T12: does a delivery cost the same on a small and on a large server? Deliveries per second stay the same while the
+ * subscribers of one channel grow, and the subscribers per channel stay the same while the channels grow; otherwise the
+ * share of the HTTP request in a delivery would change, which is no matter of size.
+ */
+import { type Bench, median } from "../bench.ts";
+import { type FanoutFigures, measureFanout } from "../fanout-measurement.ts";
+import { Subscribers } from "../native.ts";
+import { type MeasuredServer, stampedData, startLongwire, startWriteLoop, subscribedByQuery } from "../servers.ts";
+
+const SUBSCRIBERS = [100, 1000, 5000, 15_000];
+const DELIVERIES_PER_SECOND = 20_000;
+const CHANNELS = [1, 10, 100, 1000, 10_000];
+const CHANNEL_SUBSCRIBERS = 10;
+const CHANNEL_RATE = 1000;
+const DATA_BYTES = 128;
+const FLAT_WITHIN = 1.5;
+
+interface Step {
+  readonly size: number;
+  readonly server: string;
+  readonly figures: FanoutFigures;
+}
+
+export async function runGrowth(bench: Bench): Promise<void> {
+  const subscriberSteps: Step[] = [];
+  for (const size of SUBSCRIBERS) {
+    bench.report.say(`growth, ${size} subscribers`);
+    subscriberSteps.push(await subscriberStep(bench, size, await startWriteLoop(bench)));
+    subscriberSteps.push(await subscriberStep(bench, size, await startLongwire(bench, "sqlite")));
+  }
+  say(
+    bench,
+    `Growth: subscribers of one channel, ${DELIVERIES_PER_SECOND} deliveries/s`,
+    "subscribers",
+    subscriberSteps,
+  );
+  const channelSteps: Step[] = [];
+  for (const size of CHANNELS) {
+    bench.report.say(`growth, ${size} channels`);
+    channelSteps.push(await channelStep(bench, size));
+  }
+  say(
+    bench,
+    `Growth: channels of ${CHANNEL_SUBSCRIBERS} subscribers, ${CHANNEL_RATE} publications/s`,
+    "channels",
+    channelSteps,
+  );
+  const longwire = subscriberSteps.filter(({ server }) => server.startsWith("Longwire"));
+  setTarget(bench, `${SUBSCRIBERS[0]} to ${SUBSCRIBERS.at(-1)} subscribers`, longwire);
+  setTarget(bench, `${CHANNELS[0]} to ${CHANNELS.at(-1)} channels`, channelSteps);
+}
+
+async function subscriberStep(bench: Bench, size: number, server: MeasuredServer): Promise<Step> {
+  const { children, tools } = bench;
+  const subscribers = await Subscribers.connect(children, tools, server.port, size, server.subscription);
+  const load = { channel: "bench", channels: 1, data: stampedData(DATA_BYTES), subscribersPerChannel: size };
+  const figures = await measureRounds(bench, server, subscribers, { ...load, rate: DELIVERIES_PER_SECOND / size });
+  await subscribers.stop();
+  await children.stop(server.child);
+  return { size, server: server.name, figures };
+}
+
+/** Connection n subscribes to the channels n, n + 1, … in a circle: every channel has the same number of subscribers. */
+async function channelStep(bench: Bench, size: number): Promise<Step> {
+  const server = await startLongwire(bench, "sqlite");
+  const connections = Math.max(size, CHANNEL_SUBSCRIBERS);
+  const perConnection = Math.min(size, CHANNEL_SUBSCRIBERS);
+  const queries = Array.from({ length: connections }, (_, connection) => {
+    const names = Array.from({ length: perConnection }, (_, index) => `bench-${(connection + index) % size}`);
+    return `channels=${names.join(",")}`;
+  });
+  const subscription = subscribedByQuery(bench, queries, perConnection);
+  const subscribers = await Subscribers.connect(bench.children, bench.tools, server.port, connections, subscription);
+  const figures = await measureRounds(bench, server, subscribers, {
+    rate: CHANNEL_RATE,
+    channel: "bench-%d",
+    channels: size,
+    data: stampedData(DATA_BYTES),
+    subscribersPerChannel: CHANNEL_SUBSCRIBERS,
+  });
+  await subscribers.stop();
+  await bench.children.stop(server.child);
+  return { size, server: server.name, figures };
+}
+
+/** The round with the middle cost, after one to warm up. */
+async function measureRounds(
+  bench: Bench,
+  server: MeasuredServer,
+  subscribers: Subscribers,
+  load: Omit<Parameters<typeof measureFanout>[3], "seconds">,
+): Promise<FanoutFigures> {
+  const { rounds, seconds } = bench.options;
+  await measureFanout(bench, server, subscribers, { ...load, seconds: Math.min(2, seconds) });
+  const all: FanoutFigures[] = [];
+  for (let round = 0; round < rounds; round++) {
+    all.push(await measureFanout(bench, server, subscribers, { ...load, seconds }));
+  }
+  const cost = median(all.map(({ cpuUsPerDelivery }) => cpuUsPerDelivery));
+  const distance = (figures: FanoutFigures): number => Math.abs(figures.cpuUsPerDelivery - cost);
+  return all.reduce((best, figures) => (distance(figures) < distance(best) ? figures : best));
+}
+
+function say(bench: Bench, title: string, unit: string, steps: readonly Step[]): void {
+  bench.report.table(
+    title,
+    steps.map(({ size, server, figures }) => ({
+      server,
+      [unit]: size,
+      "CPU us/delivery": figures.cpuUsPerDelivery,
+      "delivered %": figures.shareDelivered * 100,
+      "p50 ms": figures.p50Us / 1000,
+      "p99 ms": figures.p99Us / 1000,
+      "load CPU %": figures.loadCpuShare * 100,
+    })),
+  );
+}
+
+function setTarget(bench: Bench, what: string, steps: readonly Step[]): void {
+  const costs = steps.map(({ figures }) => figures.cpuUsPerDelivery);
+  bench.report.target({
+    id: "T12",
+    what: `highest against lowest cost per delivery, ${what}`,
+    measured: Math.max(...costs) / Math.min(...costs),
+    limit: FLAT_WITHIN,
+    good: "at most",
+    unit: "x",
+  });
+}

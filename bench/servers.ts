@@ -1,0 +1,169 @@
+/**
+ * The servers that are measured, each behind the same few facts: its processes, how a client subscribes, how one
+ * publishes over HTTP.
+ */
+import { createHmac } from "node:crypto";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import type { Bench, PeerName } from "./bench.ts";
+import type { Child } from "./children.ts";
+import type { Subscription } from "./native.ts";
+
+const START_TIMEOUT_MS = 20_000;
+const READY_POLL_MS = 2;
+export const API_KEY = "bench-key-0123456789abcdef0123456789abcdef";
+const TOKEN_SECRET = "bench-secret-0123456789abcdef0123456789abcdef";
+/** For another server command, such as the compiled executable. */
+const COMMAND_VARIABLE = "LONGWIRE_BENCH_COMMAND";
+
+export interface Publication {
+  readonly path: string;
+  readonly header?: string;
+  /** The request's body for a channel and its data, both as they stand in JSON text. */
+  readonly body: (channel: string, data: string) => string;
+}
+
+export interface MeasuredServer {
+  readonly name: string;
+  readonly child: Child;
+  readonly port: number;
+  /** Everybody subscribes to the channel `bench`. */
+  readonly subscription: Subscription;
+  readonly publication: Publication;
+}
+
+export type Engine = "memory" | "sqlite";
+
+export interface LongwireServer extends MeasuredServer {
+  readonly startSeconds: number;
+}
+
+const plainPublication: Publication = {
+  path: "/publish",
+  body: (channel, data) => `{"channel":"${channel}","data":${data}}`,
+};
+
+async function startHelper(bench: Bench, name: string, command: readonly string[]): Promise<[Child, number]> {
+  const child = bench.children.start(name, command);
+  return [child, Number(await child.line("PORT", START_TIMEOUT_MS))];
+}
+
+export async function startWriteLoop(bench: Bench): Promise<MeasuredServer> {
+  const [child, port] = await startHelper(bench, "write loop", [bench.tools.writeloop]);
+  return {
+    name: "write loop (C)",
+    child,
+    port,
+    subscription: { path: "/" },
+    publication: { path: "/", body: (_channel, data) => data },
+  };
+}
+
+const PEERS: Readonly<Record<PeerName, { name: string; file: string; subscription: Subscription }>> = {
+  ws: { name: "ws", file: "ws.mjs", subscription: { path: "/" } },
+  socketio: {
+    name: "Socket.IO",
+    file: "socketio.mjs",
+    // Engine.IO 4 over WebSocket alone: "40" joins the default namespace, `40{"sid":…}` is the answer.
+    subscription: { path: "/socket.io/?EIO=4&transport=websocket", first: "40", ready: "40{" },
+  },
+};
+
+export async function startPeer(bench: Bench, peer: PeerName): Promise<MeasuredServer> {
+  const { name, file, subscription } = PEERS[peer];
+  const [child, port] = await startHelper(bench, name, ["node", join(import.meta.dir, "peers", file)]);
+  return { name, child, port, subscription, publication: plainPublication };
+}
+
+/** The yardstick of the publish API: a Bun server that parses and answers JSON and does nothing else. */
+export async function startHandler(bench: Bench): Promise<MeasuredServer> {
+  const file = join(import.meta.dir, "peers", "handler.ts");
+  const [child, port] = await startHelper(bench, "bare handler", [process.execPath, file]);
+  return { name: "bare Bun handler", child, port, subscription: { path: "/" }, publication: plainPublication };
+}
+
+export async function startLongwire(bench: Bench, engine: Engine): Promise<LongwireServer> {
+  const port = freePort();
+  const flags = {
+    port: `${port}`,
+    "data-dir": mkdtempSync(join(bench.folder, "data-")),
+    engine,
+    "api-key": API_KEY,
+    "token-secret": TOKEN_SECRET,
+    "channels-subscribe": "everybody",
+    "log-level": "warn",
+  };
+  const main = join(import.meta.dir, "..", "packages/server/src/cli/main.ts");
+  const program = process.env[COMMAND_VARIABLE]?.split(" ") ?? [process.execPath, main];
+  const command = [...program, "serve", ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])];
+  const begun = performance.now();
+  const child = bench.children.start("Longwire", command);
+  await waitUntilReady(child, port);
+  return {
+    name: `Longwire (${engine})`,
+    child,
+    port,
+    startSeconds: (performance.now() - begun) / 1000,
+    subscription: subscribed(["bench"]),
+    publication: {
+      path: "/api/publish",
+      header: `Authorization: Bearer ${API_KEY}`,
+      body: plainPublication.body,
+    },
+  };
+}
+
+export function subscribed(channels: readonly string[]): Subscription {
+  const path = `/ws?channels=${channels.join(",")}`;
+  return { path, ready: '"type":"subscribed"', readyCount: channels.length };
+}
+
+/** Each connection with its own query, from a file of one query per line. */
+export function subscribedByQuery(bench: Bench, queries: readonly string[], channelCount: number): Subscription {
+  const valuesFile = join(mkdtempSync(join(bench.folder, "queries-")), "queries");
+  writeFileSync(valuesFile, `${queries.join("\n")}\n`);
+  return { path: "/ws?%s", ready: '"type":"subscribed"', readyCount: channelCount, valuesFile };
+}
+
+function tokenPart(value: unknown): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
+}
+
+/** A JWT (HS256) for a user, good for an hour. */
+export function userToken(user: string): string {
+  const expires = Math.floor(Date.now() / 1000) + 3600;
+  const signed = `${tokenPart({ alg: "HS256", typ: "JWT" })}.${tokenPart({ sub: user, exp: expires })}`;
+  return `${signed}.${createHmac("sha256", TOKEN_SECRET).update(signed).digest("base64url")}`;
+}
+
+/** JSON data of about this many bytes whose time of sending the instrument fills in. */
+export function stampedData(bytes: number): string {
+  const digits = process.hrtime.bigint().toString().length;
+  const padding = Math.max(0, bytes - digits - '{"t":,"p":""}'.length);
+  return `{"t":%t,"p":"${"x".repeat(padding)}"}`;
+}
+
+function freePort(): number {
+  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+  const { port } = server;
+  server.stop(true);
+  return port;
+}
+
+async function waitUntilReady(child: Child, port: number): Promise<void> {
+  const until = performance.now() + START_TIMEOUT_MS;
+  let last = "no answer";
+  while (performance.now() < until) {
+    if (!child.running) throw new Error(`Longwire ended while starting: ${child.errors}`);
+    try {
+      const response = await fetch(`http://127.0.0.1:${port}/readyz`);
+      if (response.status === 200) return;
+      last = `status ${response.status}`;
+    } catch (error) {
+      last = String(error);
+    }
+    await Bun.sleep(READY_POLL_MS);
+  }
+  throw new Error(`Longwire is not ready after ${START_TIMEOUT_MS} ms: ${last}\n${child.errors}`);
+}
