@@ -140,6 +140,7 @@ export const DISCONNECTS = {
     code: 4204,
     text: "the service is not available at the moment",
   },
+  asked: { code: 4206, text: "asked by the application to connect again" },
   overloaded: { code: 4205, text: "the server is too busy" },
   invalidToken: { code: 4300, text: "the token is not valid" },
   expiredToken: { code: 4301, text: "the token has expired" },

@@ -18,7 +18,13 @@ export type LogFormat = "json" | "pretty";
 
 export function createLogger(level: LogLevel, format: LogFormat): Logger {
   const sink = pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { error: pino.stdSerializers.err } },
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { error: pino.stdSerializers.err },
+      formatters: { level: (level) => ({ level }) },
+    },
     format === "json" ? process.stdout : { write: (line: string) => process.stdout.write(prettyLine(line)) },
   );
   return {
@@ -29,8 +35,6 @@ export function createLogger(level: LogLevel, format: LogFormat): Logger {
   };
 }
 
-const LEVEL_NAMES: Readonly<Record<number, string>> = { 20: "debug", 30: "info ", 40: "warn ", 50: "ERROR" };
-
 /** `12:30:05 info  listening port=8080`: one line per event, fields as words, stacks below. */
 function prettyLine(line: string): string {
   const { level, time, msg, error, ...fields } = JSON.parse(line) as Record<string, unknown>;
@@ -39,5 +43,5 @@ function prettyLine(line: string): string {
   );
   const failure = error as { message?: string; stack?: string } | undefined;
   const stack = failure === undefined ? "" : ` ${failure.message ?? ""}\n${failure.stack ?? ""}`;
-  return `${String(time).slice(11, 19)} ${LEVEL_NAMES[level as number] ?? "?"} ${String(msg)}${words.join("")}${stack}\n`;
+  return `${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${String(msg)}${words.join("")}${stack}\n`;
 }

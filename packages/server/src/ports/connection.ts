@@ -22,6 +22,9 @@ export interface Connection {
   /** Frames published to the topic from now on, also later in this turn, arrive; earlier ones do not. Order with `send` is kept. */
   join(topic: string): void;
   leave(topic: string): void;
+  /** Stops reading from the client until `resume`; what was read already may still arrive. */
+  pause(): void;
+  resume(): void;
   /** Asks the transport's own sign of life (a WebSocket ping frame); its answer arrives as `Gateway.heard`. */
   ping(): void;
   /** Says goodbye behind what is queued, and closes. */

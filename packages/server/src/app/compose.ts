@@ -1,0 +1,42 @@
+/** Composition root: configuration to running parts. The only folder that names concrete engines, protocols and transports. */
+import { jwtAuthority } from "../auth/jwt.ts";
+import { systemClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import type { Config } from "../config/schema.ts";
+import { channelOptions } from "../core/channel-options.ts";
+import { type CoreParts, createCore } from "../core/core.ts";
+import type { Settings } from "../core/settings.ts";
+import { openMemoryEngine } from "../engines/memory/engine.ts";
+import { openSqliteEngine } from "../engines/sqlite/engine.ts";
+import type { Sink } from "../ports/broker.ts";
+import type { Engine, EngineSettings } from "../ports/engine.ts";
+
+export interface Composition extends CoreParts {
+  readonly engine: Engine;
+}
+
+export function compose(config: Config, settings: Settings, log: Logger): Composition {
+  const clock = systemClock;
+  const engineSettings: EngineSettings = {
+    retentionOf(channel) {
+      const { historySize, historyMs } = channelOptions(settings, channel);
+      return { size: historySize, ttlMs: historyMs };
+    },
+    idempotencyMs: config.idempotencySeconds * 1000,
+    positionTtlMs: config.positionTtlSeconds * 1000,
+  };
+  const open = (sink: Sink): Engine =>
+    config.engine === "memory"
+      ? openMemoryEngine(engineSettings, sink, clock)
+      : openSqliteEngine({ dataDir: config.dataDir, sync: config.sync }, engineSettings, sink, clock, log);
+  let engine: Engine | undefined;
+  const core = createCore({
+    settings,
+    clock,
+    log,
+    authority: jwtAuthority(config.tokenSecret, clock),
+    openEngine: (sink) => (engine = open(sink)),
+  });
+  if (engine === undefined) throw new Error("the core has opened no engine");
+  return { ...core, engine };
+}

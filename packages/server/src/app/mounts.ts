@@ -1,0 +1,55 @@
+/** Which path is which transport and protocol. */
+import type { Server } from "bun";
+import { ReplyError } from "../base/failures.ts";
+import { failureAnswer } from "../http/answers.ts";
+import { splitUrl } from "../http/router.ts";
+import type { Gateway } from "../ports/gateway.ts";
+import type { Protocol } from "../ports/protocol.ts";
+import { bareProtocol, nativeProtocol } from "../protocols/native.ts";
+import { readHandshake } from "../transports/handshake.ts";
+import { WebSocketConnection, type WebSocketFanout } from "../transports/websocket.ts";
+
+export interface MountParts {
+  readonly gateway: Gateway;
+  readonly fanout: WebSocketFanout;
+  readonly originAllowed: (origin: string | null, host: string | null) => boolean;
+  readonly depthMax: number;
+  readonly channelsMax: number;
+  readonly draining: () => boolean;
+}
+
+export type Mount = (request: Request, server: Server<WebSocketConnection>) => Response | undefined;
+
+/** Long connections by path. */
+export function createMounts(parts: MountParts): ReadonlyMap<string, Mount> {
+  const native = nativeProtocol(parts.depthMax);
+  const bare = bareProtocol(parts.depthMax);
+  return new Map([["/ws", webSocketMount(parts, (query) => (/(^|&)frames=data(&|$)/.test(query) ? bare : native))]]);
+}
+
+function webSocketMount(parts: MountParts, protocolOf: (query: string) => Protocol): Mount {
+  return (request, server) => {
+    try {
+      const { query } = splitUrl(request.url);
+      const handshake = readHandshake(query, parts.channelsMax);
+      if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+        return new Response("This is a WebSocket endpoint: connect with ws:// or wss://\n", {
+          status: 426,
+          headers: { upgrade: "websocket", connection: "Upgrade" },
+        });
+      }
+      const origin = request.headers.get("origin");
+      if (!parts.originAllowed(origin, request.headers.get("host"))) {
+        throw new ReplyError("forbidden", `pages from ${origin ?? ""} may not connect; add the origin to \`origins\``);
+      }
+      if (parts.draining()) throw new ReplyError("unavailable", "the server is going away");
+      const address = server.requestIP(request)?.address ?? "";
+      const connection = new WebSocketConnection(parts.fanout, protocolOf(query), handshake, address);
+      if (server.upgrade(request, { data: connection })) return undefined;
+      throw new ReplyError("badField", "the WebSocket handshake is not valid (RFC 6455 section 4.2.1)");
+    } catch (error) {
+      if (error instanceof ReplyError) return failureAnswer(error);
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,138 @@
+/** Serve: opens the port and closes everything again, in order. */
+import { resolve } from "node:path";
+import type { Server } from "bun";
+import { originCheck } from "../auth/origin.ts";
+import { StartupError } from "../base/failures.ts";
+import type { Logger } from "../base/log.ts";
+import type { Config } from "../config/schema.ts";
+import { createHttp } from "../http/api.ts";
+import { splitUrl } from "../http/router.ts";
+import { WebSocketFanout, webSocketHandler, type WebSocketConnection } from "../transports/websocket.ts";
+import { demoAssets } from "./assets.ts";
+import { type Composition, compose } from "./compose.ts";
+import { createMounts } from "./mounts.ts";
+import { postureOf, type Posture } from "./posture.ts";
+import { settingsOf } from "./settings.ts";
+import { VERSION } from "./version.ts";
+
+export interface RunningGateway {
+  readonly url: string;
+  /** Tells clients to come back elsewhere, waits for them within `drainSeconds`, keeps what was accepted, and lets go. */
+  stop(): Promise<void>;
+}
+
+/** Starts a gateway. Rejects with `StartupError` when it cannot start; then nothing is left running. */
+export async function startGateway(config: Config, log: Logger): Promise<RunningGateway> {
+  const posture = postureOf(config);
+  const settings = settingsOf(config, posture, VERSION);
+  const parts = compose(config, settings, log);
+  const fanout = new WebSocketFanout();
+  let draining = false;
+  let server: Server<WebSocketConnection>;
+  try {
+    server = listen(config, posture, parts, fanout, () => draining, log);
+  } catch (error) {
+    parts.stop();
+    await parts.engine.close();
+    throw startupErrorOf(error, posture.host, config.port);
+  }
+  fanout.attach(server);
+  const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server.port}`;
+  log.info("listening", { url, engine: config.engine, version: VERSION });
+  if (posture.madeKeyFile !== undefined) process.stdout.write(welcome(url, posture));
+
+  return {
+    url,
+    async stop() {
+      draining = true;
+      log.info("stopping", { drainSeconds: config.drainSeconds });
+      // No new connections; those there are told, requests in flight are answered.
+      const idle = server.stop();
+      await parts.drain(config.drainSeconds * 1000);
+      await Promise.race([idle, Bun.sleep(1000)]);
+      await server.stop(true);
+      parts.stop();
+      await parts.engine.close();
+      log.info("stopped");
+    },
+  };
+}
+
+function listen(
+  config: Config,
+  posture: Posture,
+  parts: Composition,
+  fanout: WebSocketFanout,
+  draining: () => boolean,
+  log: Logger,
+): Server<WebSocketConnection> {
+  const http = createHttp({
+    control: parts.control,
+    keys: posture.keys,
+    log,
+    health: () => (draining() ? { ready: false, reason: "the server is going away" } : parts.engine.health()),
+    limits: config,
+    assets: demoAssets(posture.demo),
+    version: VERSION,
+  });
+  const mounts = createMounts({
+    gateway: parts.gateway,
+    fanout,
+    originAllowed: originCheck(config.origins, posture.loopback),
+    depthMax: config.depthMax,
+    channelsMax: config.subscriptionsMax,
+    draining,
+  });
+  return Bun.serve<WebSocketConnection>({
+    port: config.port,
+    hostname: posture.host,
+    development: false,
+    // Keep-alive connections of backends; long connections are the core's to watch.
+    idleTimeout: 120,
+    // Ours is counted while reading and answers in JSON; the runtime's is a second fence.
+    maxRequestBodySize: config.bodyBytesMax * 2,
+    websocket: webSocketHandler(parts.gateway, config.messageBytesMax),
+    fetch(request, server) {
+      const mount = mounts.get(splitUrl(request.url).path);
+      return mount === undefined ? http(request) : mount(request, server);
+    },
+  });
+}
+
+function startupErrorOf(error: unknown, host: string, port: number): unknown {
+  const { code, message } = error as { code?: string; message?: string };
+  const where = `${host}:${port}`;
+  if (code === "EADDRINUSE") {
+    return new StartupError(
+      `port: ${where} is in use by another program`,
+      `stop that program, or take another port: --port ${port + 1} or LONGWIRE_PORT`,
+    );
+  }
+  if (code === "EACCES") {
+    return new StartupError(
+      `port: this user may not listen on ${where}`,
+      "take a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+    );
+  }
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || /listen/i.test(message ?? "")) {
+    return new StartupError(
+      `host: cannot listen on ${where}: ${message ?? code ?? ""}`,
+      "take an address of this machine, or leave `host` out",
+    );
+  }
+  return error;
+}
+
+/** What a newcomer sees: a page to open and a line to paste. The key itself stays in its file. */
+function welcome(url: string, { madeKeyFile, demo }: Posture): string {
+  const key = `$(cat '${resolve(madeKeyFile ?? "")}')`;
+  const channel = demo ? "demo:lobby" : "news";
+  const data = demo ? `{"name":"curl","text":"hello"}` : `"hello"`;
+  return `
+Longwire serves this machine at ${url}${demo ? `\n  chat:     open ${url}/demo in two windows` : ""}
+  publish:  curl ${url}/api/publish -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '{"channel":"${channel}","data":${data}}'
+
+No secrets are configured, so nobody else can reach it. Before going public: apiKey and tokenSecret, see docs/configuration.md
+
+`;
+}

@@ -1,0 +1,57 @@
+/** Configuration to what the core wants to be told. */
+import { StartupError } from "../base/failures.ts";
+import { type ChannelOptions, channelOptionsOf, type Config, type NamespaceOptions } from "../config/schema.ts";
+import type { ChannelOptions as CoreChannelOptions, Settings } from "../core/settings.ts";
+import type { Posture } from "./posture.ts";
+
+/** Channels of the demo page: open to everybody on this machine. */
+const DEMO: NamespaceOptions = {
+  subscribe: "everybody",
+  publish: "everybody",
+  presence: "everybody",
+  history: "everybody",
+  historySeconds: 86_400,
+};
+
+export function settingsOf(config: Config, posture: Posture, version: string): Settings {
+  if (config.publicationBytesMax > config.queueBytesMax) {
+    throw new StartupError(
+      `publicationBytesMax: a publication of ${config.publicationBytesMax} bytes would not fit into queueBytesMax, ${config.queueBytesMax} bytes`,
+      "raise queueBytesMax or lower publicationBytesMax",
+    );
+  }
+  const namespaces = new Map<string, CoreChannelOptions>();
+  const resolve = (options: ChannelOptions): CoreChannelOptions => channelSettings(options, posture);
+  for (const name of Object.keys(config.namespaces)) namespaces.set(name, resolve(channelOptionsOf(config, name)));
+  if (posture.demo) namespaces.set("demo", resolve({ ...config.channels, ...DEMO, ...config.namespaces["demo"] }));
+  return {
+    version,
+    pingIntervalMs: config.pingIntervalMs,
+    pingTimeoutMs: config.pingTimeoutMs,
+    queueBytesMax: config.queueBytesMax,
+    queueBytesTotalMax: config.queueBytesTotalMax,
+    publicationBytesMax: config.publicationBytesMax,
+    depthMax: config.depthMax,
+    subscriptionsMax: config.subscriptionsMax,
+    recoveryMax: config.recoveryMax,
+    historyPageMax: config.historyPageMax,
+    presenceListMax: config.presenceListMax,
+    resumeMs: config.resumeSeconds * 1000,
+    channels: resolve(config.channels),
+    namespaces,
+  };
+}
+
+function channelSettings(options: ChannelOptions, { access }: Posture): CoreChannelOptions {
+  return {
+    historySize: options.historySize,
+    historyMs: options.historySeconds * 1000,
+    start: options.start,
+    inbox: options.inbox,
+    subscribe: options.subscribe ?? access.subscribe,
+    publish: options.publish ?? access.publish,
+    presence: options.presence ?? access.presence,
+    history: options.history ?? access.history,
+    leaveDelayMs: options.leaveDelayMs,
+  };
+}

@@ -1,0 +1,81 @@
+/** connect: who is it, is it somebody who was here a moment ago, and which channels does the server give it by itself? */
+import { type ConnectCommand, personalChannel, type Position, type Since } from "@longwire/protocol";
+import { ReplyError } from "../../base/failures.ts";
+import type { Core } from "../deps.ts";
+import { join } from "../join.ts";
+import { resume } from "../resume.ts";
+import { ANONYMOUS, type Session } from "../model.ts";
+
+export async function connect(core: Core, session: Session, command: Omit<ConnectCommand, "type">): Promise<void> {
+  if (session.state !== "waiting") throw new ReplyError("alreadyConnected");
+  session.state = "connecting";
+  try {
+    const identity = command.token === undefined ? ANONYMOUS : await core.authority.identify(command.token);
+    session.identity = identity;
+    session.client = command.client;
+    session.jsonPing = command.ping ?? false;
+    const resumed = command.session !== undefined && (await resume(core, session, command.session));
+    if (hasLeft(session)) return;
+    session.state = "open";
+    core.sessions.add(session);
+    core.watch(session);
+    core.outbox.push(session, {
+      type: "connected",
+      ...(command.id !== undefined && { id: command.id }),
+      session: session.id,
+      ...(session.user !== undefined && { user: session.user }),
+      ping: core.settings.pingIntervalMs,
+      ...(identity.expiresAt !== undefined && { expires: Math.max(0, identity.expiresAt - core.clock.now()) }),
+      ...(command.session !== undefined && { resumed }),
+    });
+    core.log.debug("session opened", {
+      session: session.id,
+      user: session.user,
+      address: session.connection.address,
+      resumed,
+    });
+  } catch (error) {
+    // The client may try again with another token; nothing of this attempt stays.
+    if (session.state === "connecting") session.state = "waiting";
+    session.identity = ANONYMOUS;
+    throw error;
+  }
+  await joinServerChannels(core, session, command.since);
+}
+
+/** The channels nobody has to ask for: the personal one, the token's, those the application gave, those of the query. */
+async function joinServerChannels(
+  core: Core,
+  session: Session,
+  since: Readonly<Record<string, Position>> | undefined,
+): Promise<void> {
+  const channels = new Set(session.identity.channels);
+  for (const channel of session.luggage.channels) channels.add(channel);
+  if (session.user !== undefined) channels.add(personalChannel(session.user));
+  for (const channel of channels) {
+    // `hasOwn`: a channel may be called `constructor`.
+    const position = since !== undefined && Object.hasOwn(since, channel) ? since[channel] : undefined;
+    await joinByServer(core, session, channel, position);
+  }
+}
+
+/** Subscribes without being asked by a command; a failure is told, and the others go on. */
+export async function joinByServer(
+  core: Core,
+  session: Session,
+  channel: string,
+  since: Since | undefined,
+): Promise<void> {
+  if (session.state !== "open") return;
+  try {
+    await join(core, session, { channel, since, events: false, echo: true, byServer: true });
+  } catch (error) {
+    if (!(error instanceof ReplyError)) throw error;
+    core.outbox.push(session, { type: "error", code: error.code, message: `${channel}: ${error.message}` });
+  }
+}
+
+// A function, because the compiler believes that `state` cannot change during an await.
+function hasLeft(session: Session): boolean {
+  return session.state !== "connecting";
+}

@@ -1,0 +1,55 @@
+/** presence and history: what is there. */
+import type { HistoryCommand, HistoryEntry, Json, PresenceCommand } from "@longwire/protocol";
+import type { HistoryPage, Publication } from "../../ports/broker.ts";
+import type { HistoryRequest } from "../../ports/control.ts";
+import { channelOptions } from "../channel-options.ts";
+import type { Core } from "../deps.ts";
+import { refusal } from "../rights.ts";
+import type { Session } from "../model.ts";
+
+const HISTORY_LIMIT = 100;
+
+export async function presence(core: Core, session: Session, command: PresenceCommand): Promise<void> {
+  const { channel, id } = command;
+  const refused = refusal(session, "presence", channel, channelOptions(core.settings, channel));
+  if (refused !== undefined) throw refused;
+  const list = await core.engine.presence.list(channel, core.settings.presenceListMax);
+  core.outbox.push(session, { type: "presence", ...(id !== undefined && { id }), channel, ...list });
+}
+
+export async function history(core: Core, session: Session, command: HistoryCommand): Promise<void> {
+  const { channel, id } = command;
+  const refused = refusal(session, "history", channel, channelOptions(core.settings, channel));
+  if (refused !== undefined) throw refused;
+  const page = await readHistory(core, channel, command);
+  core.outbox.push(session, {
+    type: "history",
+    ...(id !== undefined && { id }),
+    channel,
+    ...page.top,
+    publications: page.publications.map(entryOf),
+    more: page.more,
+  });
+}
+
+/** A page of history, bounded by number and bytes; without `since` from the oldest kept, or with `reverse` from the top. */
+export function readHistory(core: Core, channel: string, request: HistoryRequest): Promise<HistoryPage> {
+  const reverse = request.reverse ?? false;
+  return core.hub.broker.history(channel, {
+    from: request.since ?? (reverse ? "latest" : "earliest"),
+    reverse,
+    limit: Math.min(request.limit ?? HISTORY_LIMIT, core.settings.historyPageMax),
+    bytesMax: core.settings.queueBytesMax / 4,
+  });
+}
+
+export function entryOf(publication: Publication): HistoryEntry {
+  const { offset, time, name, user } = publication;
+  return {
+    offset,
+    data: JSON.parse(publication.data) as Json,
+    ...(name !== undefined && { name }),
+    ...(user !== undefined && { user }),
+    time,
+  };
+}

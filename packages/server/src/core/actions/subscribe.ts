@@ -1,0 +1,43 @@
+import type { SubscribeCommand, UnsubscribeCommand } from "@longwire/protocol";
+import { ReplyError } from "../../base/failures.ts";
+import { channelOptions } from "../channel-options.ts";
+import type { Core } from "../deps.ts";
+import { join, part } from "../join.ts";
+import { refusal } from "../rights.ts";
+import type { Session } from "../model.ts";
+
+export async function subscribe(core: Core, session: Session, command: SubscribeCommand): Promise<void> {
+  const { channel } = command;
+  const options = channelOptions(core.settings, channel);
+  const refused = refusal(session, "subscribe", channel, options);
+  if (refused !== undefined) {
+    // A token for this one channel opens what needs a token, and nothing that belongs to somebody else or to nobody.
+    if (command.token === undefined || options.subscribe === "nobody" || refused.error === "notFound") throw refused;
+    await core.authority.admit(command.token, channel, session.user);
+  }
+  const present = command.presence !== undefined && command.presence !== false;
+  if (present || command.events === true) {
+    const unseen = refusal(session, "presence", channel, options);
+    if (unseen !== undefined) throw unseen;
+  }
+  await join(core, session, {
+    id: command.id,
+    channel,
+    since: command.since,
+    member: present ? { data: command.presence === true ? undefined : command.presence } : undefined,
+    events: command.events ?? false,
+    echo: command.echo ?? true,
+    byServer: false,
+  });
+}
+
+export function unsubscribe(core: Core, session: Session, command: UnsubscribeCommand): void {
+  const subscription = session.subscription(command.channel);
+  if (subscription === undefined) throw new ReplyError("notSubscribed", command.channel);
+  part(core, subscription, false);
+  core.outbox.push(session, {
+    type: "unsubscribed",
+    ...(command.id !== undefined && { id: command.id }),
+    channel: command.channel,
+  });
+}

@@ -1,0 +1,296 @@
+/** Control: what backends may ask of this gateway. Rights are the caller's affair; names, sizes and existence are ours. */
+import { type Json, personalChannel, personalUser, userFault } from "@longwire/protocol";
+import { Disconnect, ReplyError } from "../base/failures.ts";
+import type {
+  ChannelView,
+  Control,
+  HistoryRequest,
+  HistoryView,
+  Page,
+  PresenceView,
+  PublishAnswer,
+  PublishRequest,
+  SessionView,
+  StatsView,
+  UserSummary,
+  UserView,
+} from "../ports/control.ts";
+import { joinByServer } from "./actions/connect.ts";
+import { checkChannel, publish } from "./actions/publish.ts";
+import { entryOf, readHistory } from "./actions/read.ts";
+import type { Core } from "./deps.ts";
+import { part } from "./join.ts";
+import { pageOf } from "./paging.ts";
+import { keepLuggage } from "./resume.ts";
+import type { Session, SessionLuggage } from "./model.ts";
+
+type SessionData = { readonly [key: string]: Json };
+
+export class CoreControl implements Control {
+  readonly #startedAt: number;
+
+  constructor(private readonly core: Core) {
+    this.#startedAt = core.clock.now();
+  }
+
+  async publish(request: PublishRequest): Promise<PublishAnswer> {
+    const { channel } = request;
+    checkChannel(channel);
+    const { hub } = this.core;
+    const kept = request.history !== false;
+    const { epoch, offset } = await publish(this.core, channel, {
+      data: request.data,
+      name: request.name,
+      key: request.key,
+      exclude: request.exclude,
+      keep: kept,
+    });
+    const user = personalUser(channel);
+    const subscribers = user === undefined ? hub.subscriberCount(channel) : this.core.sessions.ofUser(user).length;
+    return kept
+      ? { channel, epoch, offset, online: subscribers > 0, subscribers }
+      : { channel, epoch, online: subscribers > 0, subscribers };
+  }
+
+  async channels(
+    query: Page & { readonly prefix?: string | undefined },
+  ): Promise<{ channels: ChannelView[]; more: boolean }> {
+    const { after, limit, prefix } = query;
+    // Channels may be followed without ever having been published to, and kept without anybody following: both count.
+    const kept = await this.core.hub.broker.channels({
+      ...(after !== undefined && { after }),
+      ...(prefix !== undefined && { prefix }),
+      limit: limit + 1,
+    });
+    const names = new Set(kept.map(({ channel }) => channel));
+    for (const name of this.core.hub.channelNames()) if (name.startsWith(prefix ?? "")) names.add(name);
+    const { page, more } = pageOf(names, { after, limit });
+    return { channels: await Promise.all(page.map((channel) => this.channel(channel))), more };
+  }
+
+  async channel(channel: string): Promise<ChannelView> {
+    checkChannel(channel);
+    const { hub, engine } = this.core;
+    const [page, { users }] = await Promise.all([
+      hub.broker.history(channel, { from: "latest", limit: 0, bytesMax: 0 }),
+      engine.presence.count(channel),
+    ]);
+    const [known] = await hub.broker.channels({ prefix: channel, limit: 1 });
+    const kept = known?.channel === channel ? known.kept : 0;
+    return { channel, ...page.top, kept, subscribers: hub.subscriberCount(channel), users };
+  }
+
+  async presence(channel: string): Promise<PresenceView> {
+    checkChannel(channel);
+    return await this.core.engine.presence.list(channel, this.core.settings.presenceListMax);
+  }
+
+  async history(channel: string, request: HistoryRequest): Promise<HistoryView> {
+    checkChannel(channel);
+    const page = await readHistory(this.core, channel, request);
+    return { channel, ...page.top, publications: page.publications.map(entryOf), more: page.more };
+  }
+
+  async clearHistory(channel: string): Promise<void> {
+    checkChannel(channel);
+    await this.core.hub.broker.clear(channel);
+  }
+
+  users(query: Page): Promise<{ users: UserSummary[]; more: boolean }> {
+    const { sessions } = this.core;
+    const { page, more } = pageOf(sessions.users(), query);
+    return Promise.resolve({ users: page.map((user) => ({ user, sessions: sessions.ofUser(user).length })), more });
+  }
+
+  user(user: string): Promise<UserView> {
+    const sessions = this.core.sessions.ofUser(user);
+    return Promise.resolve({ user, online: sessions.length > 0, sessions: sessions.map(viewOf) });
+  }
+
+  disconnectUser(
+    user: string,
+    options: { readonly reason?: string | undefined; readonly reconnect: boolean },
+  ): Promise<number> {
+    const sessions = this.core.sessions.ofUser(user);
+    for (const session of sessions) this.#disconnect(session, options);
+    return Promise.resolve(sessions.length);
+  }
+
+  async subscribeUser(user: string, channel: string): Promise<number> {
+    const sessions = this.core.sessions.ofUser(user);
+    for (const session of sessions) await this.#give(session, channel);
+    return sessions.length;
+  }
+
+  async unsubscribeUser(user: string, channel: string): Promise<number> {
+    const sessions = this.core.sessions.ofUser(user).filter((session) => session.subscription(channel) !== undefined);
+    for (const session of sessions) await this.#take(session, channel);
+    return sessions.length;
+  }
+
+  sessions(query: Page): Promise<{ sessions: SessionView[]; more: boolean }> {
+    const { sessions } = this.core;
+    const { page, more } = pageOf(sessions.ids(), query);
+    return Promise.resolve({ sessions: page.map((id) => viewOf(this.#find(id))), more });
+  }
+
+  async session(id: string): Promise<SessionView> {
+    return await Promise.resolve(viewOf(this.#find(id)));
+  }
+
+  async send(id: string, message: { readonly data: string; readonly name?: string | undefined }): Promise<void> {
+    const { data, name } = message;
+    const session = this.#find(id);
+    this.core.outbox.push(session, {
+      type: "message",
+      data: JSON.parse(data) as Json,
+      ...(name !== undefined && { name }),
+    });
+    await Promise.resolve();
+  }
+
+  async disconnectSession(
+    id: string,
+    options: { readonly reason?: string | undefined; readonly reconnect: boolean },
+  ): Promise<void> {
+    this.#disconnect(this.#find(id), options);
+    await Promise.resolve();
+  }
+
+  async subscribeSession(id: string, channel: string): Promise<void> {
+    await this.#give(this.#find(id), channel);
+  }
+
+  async unsubscribeSession(id: string, channel: string): Promise<void> {
+    const session = this.#find(id);
+    if (session.subscription(channel) === undefined) throw new ReplyError("notSubscribed", channel);
+    await this.#take(session, channel);
+  }
+
+  async bindUser(id: string, user: string | null): Promise<void> {
+    const session = this.#find(id);
+    const fault = user === null ? undefined : userFault(user);
+    if (fault !== undefined) throw new ReplyError("badField", fault, undefined, "user");
+    const before = session.user;
+    this.core.sessions.change(session, () => this.#pack(session, { boundUser: user ?? undefined }));
+    if (session.user !== before) {
+      const old = before === undefined ? undefined : session.subscription(personalChannel(before));
+      if (old !== undefined) this.#unsubscribe(session, old.channel.name);
+      if (session.user !== undefined) await joinByServer(this.core, session, personalChannel(session.user), undefined);
+    }
+    await keepLuggage(this.core, session);
+  }
+
+  async sessionData(id: string): Promise<SessionData> {
+    return await Promise.resolve(this.#find(id).luggage.data);
+  }
+
+  async putSessionData(id: string, data: SessionData): Promise<void> {
+    const session = this.#find(id);
+    this.#pack(session, { data });
+    await keepLuggage(this.core, session);
+  }
+
+  async patchSessionData(id: string, data: SessionData): Promise<SessionData> {
+    const session = this.#find(id);
+    const merged = new Map(Object.entries(session.luggage.data));
+    for (const [key, value] of Object.entries(data)) {
+      if (value === null) merged.delete(key);
+      else merged.set(key, value);
+    }
+    await this.putSessionData(id, Object.fromEntries(merged));
+    return session.luggage.data;
+  }
+
+  async state(key: string): Promise<Json> {
+    const text = await this.core.engine.state.get(stateKey(key));
+    if (text === undefined) throw new ReplyError("notFound", `no value is kept under ${key}`);
+    return JSON.parse(text) as Json;
+  }
+
+  async setState(key: string, value: Json, ttlMs: number | undefined): Promise<void> {
+    await this.core.engine.state.set(stateKey(key), JSON.stringify(value), ttlMs);
+  }
+
+  async addState(key: string, amount: number, ttlMs: number | undefined): Promise<number> {
+    return await this.core.engine.state.add(stateKey(key), amount, ttlMs);
+  }
+
+  async removeState(key: string): Promise<void> {
+    if (!(await this.core.engine.state.remove(stateKey(key))))
+      throw new ReplyError("notFound", `no value is kept under ${key}`);
+  }
+
+  stats(): Promise<StatsView> {
+    const { sessions, hub, clock, settings } = this.core;
+    return Promise.resolve({
+      sessions: sessions.size,
+      users: sessions.userCount,
+      channels: hub.channelCount,
+      subscriptions: hub.subscriptionCount,
+      publications: hub.publications,
+      deliveries: hub.deliveries,
+      uptimeMs: clock.now() - this.#startedAt,
+      version: settings.version,
+    });
+  }
+
+  #find(id: string): Session {
+    const session = this.core.sessions.get(id);
+    if (session === undefined) throw new ReplyError("notFound", "no such session is connected here");
+    return session;
+  }
+
+  #disconnect(
+    session: Session,
+    { reason, reconnect }: { readonly reason?: string | undefined; readonly reconnect: boolean },
+  ): void {
+    this.core.goodbye(session, new Disconnect(reconnect ? "asked" : "kicked", reason));
+  }
+
+  /** Subscribes the session in the application's name: for this session's whole life, resumes included. */
+  async #give(session: Session, channel: string): Promise<void> {
+    checkChannel(channel);
+    if (!session.luggage.channels.includes(channel))
+      this.#pack(session, { channels: [...session.luggage.channels, channel] });
+    if (session.subscription(channel) === undefined) await joinByServer(this.core, session, channel, undefined);
+    await keepLuggage(this.core, session);
+  }
+
+  async #take(session: Session, channel: string): Promise<void> {
+    this.#pack(session, { channels: session.luggage.channels.filter((other) => other !== channel) });
+    this.#unsubscribe(session, channel);
+    await keepLuggage(this.core, session);
+  }
+
+  #unsubscribe(session: Session, channel: string): void {
+    const subscription = session.subscription(channel);
+    if (subscription === undefined) return;
+    part(this.core, subscription, false);
+    const { code, message } = new ReplyError("unsubscribedByServer");
+    this.core.outbox.push(session, { type: "unsubscribed", channel, code, reason: message });
+  }
+
+  #pack(session: Session, change: Partial<SessionLuggage>): void {
+    session.luggage = { ...session.luggage, ...change };
+  }
+}
+
+// Shared values of the application and our own records (`session/…`) lie in one store.
+function stateKey(key: string): string {
+  return `app/${key}`;
+}
+
+function viewOf(session: Session): SessionView {
+  const { id, user, client, protocol, connection, openedAt, subscriptions } = session;
+  return {
+    session: id,
+    ...(user !== undefined && { user }),
+    ...(client !== undefined && { client }),
+    protocol: protocol.form,
+    address: connection.address,
+    since: openedAt,
+    channels: subscriptions.map(({ channel }) => channel.name),
+    bufferedBytes: session.queueBytes,
+  };
+}

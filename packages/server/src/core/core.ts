@@ -1,0 +1,129 @@
+/** Puts the core together: the parts that know each other only through `deps.ts`. */
+import type { Clock } from "../base/clock.ts";
+import { Disconnect } from "../base/failures.ts";
+import type { Logger } from "../base/log.ts";
+import { Turn } from "../base/turn.ts";
+import type { Authority } from "../ports/authority.ts";
+import type { Sink } from "../ports/broker.ts";
+import type { Control } from "../ports/control.ts";
+import type { Engine } from "../ports/engine.ts";
+import type { Gateway } from "../ports/gateway.ts";
+import { CoreControl } from "./control.ts";
+import type { Core } from "./deps.ts";
+import { CoreGateway } from "./gateway.ts";
+import { Hub } from "./hub.ts";
+import { part } from "./join.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { Outbox } from "./outbox.ts";
+import { Presence } from "./presence.ts";
+import { forgetForResume, keepForResume } from "./resume.ts";
+import type { Session } from "./model.ts";
+import { Sessions } from "./sessions.ts";
+import type { Settings } from "./settings.ts";
+
+export interface CoreParts {
+  readonly gateway: Gateway;
+  readonly control: Control;
+  /** Says goodbye to everybody, `afterMs` of advice each, and resolves when all are gone or `withinMs` have passed. */
+  drain(withinMs: number): Promise<void>;
+  stop(): void;
+}
+
+export interface CoreOptions {
+  readonly settings: Settings;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly authority: Authority;
+  /** Opens the engine; it gets the hub as its sink. */
+  readonly openEngine: (sink: Sink) => Engine;
+}
+
+export function createCore(options: CoreOptions): CoreParts {
+  const { settings, clock, log, authority } = options;
+  const turn = new Turn();
+  const sessions = new Sessions();
+  /** Every session whose connection is there, connected or not. */
+  const present = new Set<Session>();
+
+  /** The session is over for everybody else: subscriptions, presence, index. Its connection may still be closing. */
+  function retire(session: Session, mayResume: boolean): void {
+    if (session.state === "open") {
+      if (mayResume) keepForResume(core, session);
+      else forgetForResume(core, session);
+    }
+    for (const subscription of session.subscriptions.slice()) part(core, subscription, mayResume);
+    sessions.remove(session);
+    outbox.forget(session);
+  }
+
+  function goodbye(session: Session, reason: Disconnect): void {
+    if (session.state === "closing" || session.state === "closed") return;
+    const { code, message, reconnect, afterMs } = reason;
+    const text = session.protocol.encode({
+      type: "disconnect",
+      code,
+      reason: message,
+      reconnect,
+      ...(afterMs !== undefined && { after: afterMs }),
+    });
+    const frames = session.outbox ?? [];
+    session.outbox = null;
+    session.outboxBytes = 0;
+    session.connection.send(text === null ? frames : [...frames, text]);
+    retire(session, reconnect);
+    session.state = "closing";
+    log.debug("goodbye", { session: session.id, user: session.user, code, reason: message });
+    session.connection.close(reason);
+    lifecycle.watch(session);
+  }
+
+  function finish(session: Session, code: number, reason: string): void {
+    if (session.state !== "closing") retire(session, true);
+    session.state = "closed";
+    present.delete(session);
+    lifecycle.forget(session);
+    outbox.forget(session);
+    log.debug("connection closed", { session: session.id, user: session.user, code, reason });
+  }
+
+  const outbox = new Outbox(settings, turn, goodbye);
+  const hub = new Hub({ settings, outbox, turn, clock, log, findSession: (id) => sessions.get(id) });
+  const engine = options.openEngine(hub);
+  hub.attach(engine.broker);
+  const presence = new Presence(engine.presence, hub, clock, log);
+  const lifecycle = new Lifecycle(settings, clock, outbox, goodbye);
+  const core: Core = {
+    settings,
+    clock,
+    log,
+    turn,
+    authority,
+    engine,
+    hub,
+    outbox,
+    presence,
+    sessions,
+    goodbye,
+    watch(session) {
+      present.add(session);
+      lifecycle.watch(session);
+    },
+  };
+
+  return {
+    gateway: new CoreGateway(core, finish),
+    control: new CoreControl(core),
+    async drain(withinMs) {
+      for (const session of present) goodbye(session, new Disconnect("shutdown"));
+      const deadline = clock.now() + withinMs;
+      while (present.size > 0 && clock.now() < deadline) {
+        await new Promise<void>((resolve) => clock.after(20, resolve));
+      }
+      for (const session of present) session.connection.cut();
+    },
+    stop() {
+      presence.stop();
+      lifecycle.stop();
+    },
+  };
+}

@@ -1,0 +1,77 @@
+/** Join: starts a subscription, whoever asked for it: a client's `subscribe`, a token, a query or a backend. */
+import type { Json, Position, Since } from "@longwire/protocol";
+import { ReplyError } from "../base/failures.ts";
+import type { Core } from "./deps.ts";
+import { inboxHolder } from "./inbox.ts";
+import { answerFromTop, recover, type ReplayStart } from "./recovery.ts";
+import type { Session, Subscription } from "./model.ts";
+
+export interface JoinRequest {
+  readonly channel: string;
+  readonly since?: Since | undefined;
+  /** Be present, with this data; undefined: not present. */
+  readonly member?: { readonly data: Json | undefined } | undefined;
+  readonly events: boolean;
+  readonly echo: boolean;
+  readonly byServer: boolean;
+  /** The command's id, repeated in `subscribed`. */
+  readonly id?: number | undefined;
+}
+
+/** Resolves when `subscribed` has been said; a replay may still be on its way. Rejects with `ReplyError`. */
+export async function join(core: Core, session: Session, request: JoinRequest): Promise<void> {
+  const { channel, id } = request;
+  if (session.subscription(channel) !== undefined) throw new ReplyError("alreadySubscribed", channel);
+  if (session.subscriptions.length >= core.settings.subscriptionsMax) {
+    throw new ReplyError("limit", `at most ${core.settings.subscriptionsMax} subscriptions per session`);
+  }
+  const subscription = core.hub.add(session, channel, request);
+  const answer = (position: Position, recovered: boolean): void =>
+    core.outbox.push(session, { type: "subscribed", ...(id !== undefined && { id }), channel, ...position, recovered });
+  try {
+    if (subscription.channel.starting !== null) await subscription.channel.starting;
+    const start = await startOf(core, subscription, request.since);
+    if (subscription.reach === "ended") return;
+    if (start === "latest") answerFromTop(core, subscription, answer, true);
+    else await recover(core, subscription, start, answer);
+    if (request.member !== undefined && hasNotEnded(subscription)) {
+      await core.presence.enter(subscription, request.member.data);
+    }
+  } catch (error) {
+    core.hub.remove(subscription);
+    throw error;
+  }
+}
+
+/** Ends a subscription. `dropped`: the connection was lost, so the person may be back in a moment. */
+export function part(core: Core, subscription: Subscription, dropped: boolean): void {
+  core.hub.remove(subscription);
+  core.presence.leave(subscription, dropped);
+}
+
+// A function, because the compiler believes that `reach` cannot change during an await.
+function hasNotEnded(subscription: Subscription): boolean {
+  return subscription.reach !== "ended";
+}
+
+async function startOf(
+  core: Core,
+  subscription: Subscription,
+  since: Since | undefined,
+): Promise<ReplayStart | "latest"> {
+  const { session, channel } = subscription;
+  const start = since ?? channel.options.start;
+  if (start === "latest") return "latest";
+  if (start === "earliest") return { from: "earliest", inbox: false };
+  if (start !== "inbox") return { from: start, inbox: false };
+  const holder = inboxHolder(session);
+  if (holder === undefined || !channel.options.inbox) {
+    if (since === undefined) return "latest";
+    throw new ReplyError(
+      "forbidden",
+      holder === undefined ? "only signed-in clients have an inbox" : "this channel keeps no inboxes",
+    );
+  }
+  const position = await core.engine.state.position(channel.name, holder);
+  return { from: position ?? "earliest", inbox: true };
+}

@@ -1,0 +1,70 @@
+/**
+ * Lifecycle: is the client still there, is its token still good, has it gone after our goodbye? One timer wheel for all
+ * sessions. What counts is the last byte received: sends into a dead connection succeed for minutes.
+ */
+import type { Clock } from "../base/clock.ts";
+import { Disconnect } from "../base/failures.ts";
+import { TimerWheel, type WheelItem } from "../base/timer-wheel.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Session } from "./model.ts";
+import type { Settings } from "./settings.ts";
+
+const TICK_MS = 100;
+
+export class Lifecycle {
+  readonly #wheel: TimerWheel<Session & WheelItem>;
+
+  constructor(
+    private readonly settings: Pick<Settings, "pingIntervalMs" | "pingTimeoutMs">,
+    private readonly clock: Clock,
+    private readonly outbox: Outbox,
+    private readonly end: (session: Session, goodbye: Disconnect) => void,
+  ) {
+    this.#wheel = new TimerWheel(clock, TICK_MS, (session) => this.#due(session));
+  }
+
+  /** Sets the session's next deadline. */
+  watch(session: Session): void {
+    const { pingIntervalMs, pingTimeoutMs } = this.settings;
+    if (session.state === "closed") return;
+    if (session.state === "closing") {
+      this.#wheel.schedule(session, this.clock.now() + pingTimeoutMs);
+      return;
+    }
+    const silentAt = session.heardAt + pingIntervalMs + pingTimeoutMs;
+    this.#wheel.schedule(session, Math.min(session.pingAt, silentAt, session.identity.expiresAt ?? Infinity));
+  }
+
+  forget(session: Session): void {
+    this.#wheel.cancel(session);
+  }
+
+  stop(): void {
+    this.#wheel.stop();
+  }
+
+  #due(session: Session): void {
+    if (session.state === "closed") return;
+    if (session.state === "closing") {
+      // It has not even read the goodbye.
+      session.connection.cut();
+      return;
+    }
+    const now = this.clock.now();
+    const { pingIntervalMs, pingTimeoutMs } = this.settings;
+    if (now >= session.heardAt + pingIntervalMs + pingTimeoutMs) {
+      this.end(session, new Disconnect("noPong"));
+      return;
+    }
+    if (now >= (session.identity.expiresAt ?? Infinity)) {
+      this.end(session, new Disconnect("expiredToken"));
+      return;
+    }
+    if (now >= session.pingAt) {
+      session.pingAt = now + pingIntervalMs;
+      session.connection.ping();
+      if (session.jsonPing) this.outbox.push(session, { type: "ping" });
+    }
+    this.watch(session);
+  }
+}

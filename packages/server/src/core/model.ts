@@ -1,0 +1,163 @@
+/**
+ * What the core keeps in memory: sessions, channels that are followed here, and the subscriptions between them. Data only; what
+ * is done with it stands in `hub`, `gateway` and `actions/`. One file, since each of the three knows the other two.
+ *
+ * There may be a hundred thousand of each, so they are classes with all fields set at birth (one shape for the compiler), and
+ * what is rarely there is null instead of empty.
+ */
+import type { Ring } from "../base/ring.ts";
+import type { WheelItem } from "../base/timer-wheel.ts";
+import type { Identity } from "../ports/authority.ts";
+import type { Publication } from "../ports/broker.ts";
+import type { Connection, Fanout } from "../ports/connection.ts";
+import type { SessionHandle } from "../ports/gateway.ts";
+import type { Protocol } from "../ports/protocol.ts";
+import type { ChannelOptions } from "./settings.ts";
+import type { Json } from "@longwire/protocol";
+
+/**
+ * waiting: nothing is known of the client yet. connecting: its token is being checked. open: it may act.
+ * closing: goodbye is said, the transport has not confirmed. closed: the connection is gone.
+ */
+export type SessionState = "waiting" | "connecting" | "open" | "closing" | "closed";
+
+export const ANONYMOUS: Identity = Object.freeze({
+  user: undefined,
+  expiresAt: undefined,
+  channels: Object.freeze([]),
+  info: undefined,
+  allow: undefined,
+});
+
+/** What the application keeps with a session, beside what the client brings: it survives a resume. */
+export interface SessionLuggage {
+  /** Bound by the application (`…/user`), in place of the token's user. */
+  readonly boundUser: string | undefined;
+  /** Channels the application has subscribed the session to. */
+  readonly channels: readonly string[];
+  readonly data: { readonly [key: string]: Json };
+}
+
+export const NO_LUGGAGE: SessionLuggage = Object.freeze({
+  boundUser: undefined,
+  channels: Object.freeze([]),
+  data: Object.freeze({}),
+});
+
+export class Session implements SessionHandle, WheelItem {
+  state: SessionState = "waiting";
+  identity: Identity = ANONYMOUS;
+  client: string | undefined = undefined;
+  luggage: SessionLuggage = NO_LUGGAGE;
+  readonly subscriptions: Subscription[] = [];
+  /** Frames waiting for the end of this turn; null when there are none. */
+  outbox: string[] | null = null;
+  outboxBytes = 0;
+  /** Messages that wait for a command that has to be finished first; null: nothing is going on. */
+  pending: string[] | null = null;
+  pendingBytes = 0;
+  /** Replays that wait for the client to read. */
+  drainWaiters: (() => void)[] | null = null;
+  /** Unix milliseconds of the last sign of life. */
+  heardAt: number;
+  /** When the next ping is due. */
+  pingAt: number;
+  /** The client asked for JSON pings. */
+  jsonPing = false;
+  slot = 0;
+
+  constructor(
+    public id: string,
+    readonly connection: Connection,
+    readonly protocol: Protocol,
+    readonly openedAt: number,
+    pingIntervalMs: number,
+  ) {
+    this.heardAt = openedAt;
+    this.pingAt = openedAt + pingIntervalMs;
+  }
+
+  /** Who this is: bound by the application, else by its token. */
+  get user(): string | undefined {
+    return this.luggage.boundUser ?? this.identity.user;
+  }
+
+  /** A linear search: most sessions have a handful, and a map costs each of 15,000 idle sessions several hundred bytes. */
+  subscription(channel: string): Subscription | undefined {
+    for (const subscription of this.subscriptions) if (subscription.channel.name === channel) return subscription;
+    return undefined;
+  }
+
+  /** Its queue on the way out, in bytes. */
+  get queueBytes(): number {
+    return this.outboxBytes + this.connection.buffered();
+  }
+}
+
+/**
+ * How the hub reaches the session: `catching`: not yet, a replay is on its way; `topic`: by the native topic of its wire
+ * form; `direct`: one by one (transports without topics, filters, personal channels); `ended`: no more.
+ */
+export type Reach = "catching" | "topic" | "direct" | "ended";
+
+export class Subscription {
+  reach: Reach = "catching";
+  /** While catching: everything up to here was sent or skipped on purpose. */
+  position = 0;
+  /** Shown as present, with this data (`undefined`: no data). null: not present. */
+  member: { readonly data: Json | undefined } | null = null;
+
+  constructor(
+    readonly session: Session,
+    readonly channel: LocalChannel,
+    /** false: without its own publications. */
+    readonly echo: boolean,
+    /** Receives join and leave. */
+    readonly events: boolean,
+    /** Made by the server (personal channel, token, API), not by `subscribe`. */
+    readonly byServer: boolean,
+  ) {}
+}
+
+/** The connections of one wire form and one fanout that follow a channel through a native topic. */
+export interface TopicGroup {
+  readonly form: string;
+  readonly fanout: Fanout;
+  readonly topic: string;
+  readonly frame: (publication: Publication) => string;
+  members: number;
+}
+
+/** A channel with subscribers in this process. */
+export class LocalChannel {
+  epoch = "";
+  /** Offset of the last publication handed on to the subscribers here. */
+  delivered = 0;
+  /** Resolves when the broker delivers to us and `epoch` and `delivered` are known; null once that is so. */
+  starting: Promise<void> | null = null;
+  readonly subscriptions = new Set<Subscription>();
+  groups: TopicGroup[] = NO_GROUPS;
+  /** Sessions reached one by one; null while there are none, so that a fan-out need not walk through all subscriptions. */
+  direct: Set<Subscription> | null = null;
+  catching = 0;
+  /** How many want join and leave. */
+  watchers = 0;
+  /** Kept while somebody catches up. */
+  ring: Ring<Publication> | null = null;
+  /** Publications that wait: for a hole before them to be filled, or for the next turn. */
+  backlog: Publication[] | null = null;
+  backlogBytes = 0;
+  /** A hole is being filled from the history, or the channel is being taken up anew after a change of epoch. */
+  mending = false;
+  turnBytes = 0;
+  /** Some topic subscriber is backed up: look before the next publish. */
+  suspect = false;
+
+  constructor(
+    readonly name: string,
+    readonly options: ChannelOptions,
+  ) {}
+}
+
+/** Shared by all channels without topics; never written to. */
+export const NO_GROUPS: TopicGroup[] = [];

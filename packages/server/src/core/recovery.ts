@@ -1,0 +1,159 @@
+/**
+ * Recovery: brings a subscription from where it stands to the live stream, without a hole and without a repetition.
+ *
+ * The subscription is `catching` meanwhile: live publications go to the channel's ring, not to it. The replay reads the
+ * history page by page, as fast as the client takes it; when nothing is left but what the ring holds, the rest is sent and
+ * the session joins the live stream in one synchronous block, so nothing can slip in between.
+ */
+import type { Position } from "@longwire/protocol";
+import { Disconnect } from "../base/failures.ts";
+import type { HistoryPage, Publication } from "../ports/broker.ts";
+import type { Core } from "./deps.ts";
+import { isMeantFor } from "./hub.ts";
+import type { LocalChannel, Subscription } from "./model.ts";
+
+/** Where a replay starts. `inbox`: what is still kept is wanted even if something before it is gone. */
+export interface ReplayStart {
+  readonly from: Position | "earliest";
+  readonly inbox: boolean;
+}
+
+/** Rounds without progress after which a replay is given up: the channel is being mended for so long that something is wrong. */
+const IDLE_ROUNDS_MAX = 1000;
+
+/**
+ * Decides from where the stream continues, calls `answer` with that, and replays. Resolves when the answer was given; the
+ * replay goes on by itself.
+ */
+export async function recover(
+  core: Core,
+  subscription: Subscription,
+  start: ReplayStart,
+  answer: (position: Position, recovered: boolean) => void,
+): Promise<void> {
+  const { page, recovered } = await firstPage(core, subscription.channel, start);
+  if (hasEnded(subscription)) return;
+  if (page === undefined) {
+    answerFromTop(core, subscription, answer);
+    return;
+  }
+  const first = page.publications[0];
+  const offset = first === undefined ? page.top.offset : first.offset - 1;
+  subscription.position = offset;
+  answer({ epoch: page.top.epoch, offset }, recovered);
+  replay(core, subscription, page).catch((error: unknown) => {
+    core.log.error("replay failed", { channel: subscription.channel.name, session: subscription.session.id, error });
+    core.goodbye(subscription.session, new Disconnect("unavailableNow"));
+  });
+}
+
+/** Goes live at the top of what is delivered here. */
+export function answerFromTop(
+  core: Core,
+  subscription: Subscription,
+  answer: (position: Position, recovered: boolean) => void,
+  recovered = false,
+): void {
+  const { channel } = subscription;
+  answer({ epoch: channel.epoch, offset: channel.delivered }, recovered);
+  core.hub.goLive(subscription);
+}
+
+async function firstPage(
+  core: Core,
+  channel: LocalChannel,
+  { from, inbox }: ReplayStart,
+): Promise<{ page: HistoryPage | undefined; recovered: boolean }> {
+  const { recoveryMax } = core.settings;
+  const page = await read(core, channel, from);
+  const tooFar = (candidate: HistoryPage): boolean => {
+    const first = candidate.publications[0];
+    return first !== undefined && candidate.top.offset - first.offset >= recoveryMax;
+  };
+  if (page.reached && !tooFar(page)) return { page, recovered: true };
+  if (from !== "earliest" && !inbox) return { page: undefined, recovered: false };
+  const recovered = from === "earliest";
+  const kept = page.reached ? page : await read(core, channel, "earliest");
+  if (!tooFar(kept)) return { page: kept, recovered };
+  const nearest = await read(core, channel, { epoch: kept.top.epoch, offset: kept.top.offset - recoveryMax });
+  return { page: nearest.reached ? nearest : undefined, recovered };
+}
+
+function read(core: Core, channel: LocalChannel, from: Position | "earliest"): Promise<HistoryPage> {
+  // A quarter of the budget: the client can read one page while the next is on its way, and a page never fills the queue.
+  return core.hub.broker.history(channel.name, { from, limit: 1000, bytesMax: core.settings.queueBytesMax / 4 });
+}
+
+async function replay(core: Core, subscription: Subscription, first: HistoryPage): Promise<void> {
+  const { channel, session } = subscription;
+  const { epoch } = first.top;
+  let page = first;
+  let idleRounds = 0;
+  for (;;) {
+    const before = subscription.position;
+    send(core, subscription, page.publications);
+    idleRounds = subscription.position > before ? 0 : idleRounds + 1;
+    if (session.queueBytes > core.settings.queueBytesMax / 2) await drained(core, subscription);
+    else if (!page.more && finish(core, subscription, epoch)) return;
+    if (hasEnded(subscription)) return;
+    if (idleRounds > 0) await new Promise<void>((resolve) => core.turn.atEnd(resolve));
+    if (idleRounds > IDLE_ROUNDS_MAX) throw new Error(`the replay stands still at offset ${subscription.position}`);
+    page = await read(core, channel, { epoch, offset: subscription.position });
+    if (hasEnded(subscription)) return;
+    if (page.reached && page.top.epoch === epoch) continue;
+    // Trimmed or renumbered while the client was reading: say so and go on with what comes.
+    answerFromTop(core, subscription, (position, recovered) =>
+      core.outbox.push(session, { type: "subscribed", channel: channel.name, ...position, recovered }),
+    );
+    return;
+  }
+}
+
+/** The synchronous block: the rest from the ring, then live. False when the ring does not reach back far enough. */
+function finish(core: Core, subscription: Subscription, epoch: string): boolean {
+  const { channel } = subscription;
+  if (channel.mending || channel.epoch !== epoch) return false;
+  const rest = restOf(channel, subscription.position);
+  if (rest === undefined) return false;
+  send(core, subscription, rest);
+  core.hub.goLive(subscription);
+  return true;
+}
+
+/** Publications after `position` that were delivered to the others, or undefined when the ring does not hold them all. */
+export function restOf(
+  channel: Pick<LocalChannel, "delivered" | "ring">,
+  position: number,
+): readonly Publication[] | undefined {
+  if (position >= channel.delivered) return [];
+  return channel.ring?.after(position);
+}
+
+/** Sends what the subscription has not got, up to what is delivered to the others: anything newer will come live. */
+function send(core: Core, subscription: Subscription, publications: readonly Publication[]): void {
+  const { channel, session } = subscription;
+  const frame = session.protocol.framer(channel.name);
+  for (const publication of publications) {
+    if (publication.offset <= subscription.position || publication.offset > channel.delivered) continue;
+    subscription.position = publication.offset;
+    if (!isMeantFor(subscription, publication)) continue;
+    core.hub.deliveries++;
+    core.outbox.pushText(session, frame(publication));
+  }
+  core.outbox.flush(session);
+}
+
+/** Waits until the client has taken enough, or is gone. */
+async function drained(core: Core, subscription: Subscription): Promise<void> {
+  const { session } = subscription;
+  while (!hasEnded(subscription) && session.queueBytes > core.settings.queueBytesMax / 2) {
+    await new Promise<void>((resolve) => {
+      session.drainWaiters ??= [];
+      session.drainWaiters.push(resolve);
+    });
+  }
+}
+
+function hasEnded(subscription: Subscription): boolean {
+  return subscription.reach === "ended";
+}

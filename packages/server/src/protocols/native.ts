@@ -1,0 +1,27 @@
+/** Native protocol: JSON frames with a `type`; and its bare form, which carries nothing but the data of publications. */
+import { decodeCommand, encodeFrame, encodeMessage, messagePrefix, type ServerFrame } from "@longwire/protocol";
+import type { Publication } from "../ports/broker.ts";
+import type { Protocol } from "../ports/protocol.ts";
+
+export function nativeProtocol(depthMax: number): Protocol {
+  return {
+    form: "native",
+    decode: (text) => decodeCommand(text, depthMax),
+    encode: encodeFrame,
+    framer(channel) {
+      const prefix = messagePrefix(channel);
+      return ({ offset, data, name, user }: Publication) =>
+        encodeMessage(prefix, { offset: offset === 0 ? undefined : offset, data, name, user });
+    },
+  };
+}
+
+/** `?frames=data`: what comes out is the bare `data`, without greeting, replies or goodbyes; what goes in is native. */
+export function bareProtocol(depthMax: number): Protocol {
+  return {
+    ...nativeProtocol(depthMax),
+    form: "native-data",
+    encode: (frame: ServerFrame) => (frame.type === "message" ? JSON.stringify(frame.data) : null),
+    framer: () => (publication: Publication) => publication.data,
+  };
+}

@@ -1,0 +1,46 @@
+/** Handshake: what a client says in the query of its connection, the same on every endpoint. */
+import { channelFault, decodeCursor, LABEL_LENGTH_MAX, userFault } from "@longwire/protocol";
+import { ReplyError } from "../base/failures.ts";
+import type { Handshake } from "../ports/gateway.ts";
+
+const NOTHING: Handshake = { channels: [] };
+
+/** Reads `?channels=a,b&channel=c&token=…&since=…&client=…&session=…`. Throws `ReplyError` that names the parameter. */
+export function readHandshake(query: string, channelsMax: number): Handshake {
+  if (query === "") return NOTHING;
+  const parameters = new URLSearchParams(query);
+  const text = (key: string): string | undefined => parameters.get(key) || undefined;
+  const session = text("session");
+  if (session !== undefined && session.length > LABEL_LENGTH_MAX)
+    throw new ReplyError("badField", "it is too long", undefined, "session");
+  const client = text("client");
+  const fault = client === undefined ? undefined : userFault(client);
+  if (fault !== undefined) throw new ReplyError("badField", fault, undefined, "client");
+  return {
+    token: text("token"),
+    client,
+    session,
+    channels: readChannels(parameters, channelsMax),
+    since: readSince(text("since")),
+  };
+}
+
+function readChannels(parameters: URLSearchParams, channelsMax: number): string[] {
+  const channels = new Set(parameters.getAll("channel"));
+  for (const list of parameters.getAll("channels")) for (const channel of list.split(",")) channels.add(channel);
+  channels.delete("");
+  for (const channel of channels) {
+    const fault = channelFault(channel);
+    if (fault !== undefined) throw new ReplyError("badChannel", fault, undefined, "channels");
+  }
+  if (channels.size > channelsMax)
+    throw new ReplyError("limit", `at most ${channelsMax} channels`, undefined, "channels");
+  return [...channels];
+}
+
+function readSince(word: string | undefined): Handshake["since"] {
+  if (word === undefined || word === "earliest" || word === "latest" || word === "inbox") return word;
+  const positions = decodeCursor(word);
+  if (positions === undefined) throw new ReplyError("badField", "it is no cursor", undefined, "since");
+  return positions;
+}
