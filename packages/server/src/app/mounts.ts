@@ -1,4 +1,5 @@
 /** Which path is which transport and protocol. */
+import { ERRORS } from "@longwire/protocol";
 import type { Server } from "bun";
 import { ReplyError } from "../base/failures.ts";
 import { failureAnswer } from "../http/answers.ts";
@@ -33,10 +34,9 @@ function webSocketMount(parts: MountParts, protocolOf: (query: string) => Protoc
       const { query } = splitUrl(request.url);
       const handshake = readHandshake(query, parts.channelsMax);
       if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-        return new Response("This is a WebSocket endpoint: connect with ws:// or wss://\n", {
-          status: 426,
-          headers: { upgrade: "websocket", connection: "Upgrade" },
-        });
+        const { code } = ERRORS.method;
+        const error = { code, message: "this is a WebSocket endpoint: connect with ws:// or wss://" };
+        return Response.json({ error }, { status: 426, headers: { upgrade: "websocket", connection: "Upgrade" } });
       }
       const origin = request.headers.get("origin");
       if (!parts.originAllowed(origin, request.headers.get("host"))) {

@@ -21,10 +21,14 @@ import type { Session } from "./model.ts";
 import { Sessions } from "./sessions.ts";
 import type { Settings } from "./settings.ts";
 
+/** After a shutdown clients are asked to come back over a span that grows with their number. */
+const RETURN_SPAN_MS = 1;
+const RETURN_SPAN_MAX_MS = 10_000;
+
 export interface CoreParts {
   readonly gateway: Gateway;
   readonly control: Control;
-  /** Says goodbye to everybody, `afterMs` of advice each, and resolves when all are gone or `withinMs` have passed. */
+  /** Says goodbye to everybody, and resolves when all are gone or `withinMs` have passed. */
   drain(withinMs: number): Promise<void>;
   stop(): void;
 }
@@ -114,7 +118,11 @@ export function createCore(options: CoreOptions): CoreParts {
     gateway: new CoreGateway(core, finish),
     control: new CoreControl(core),
     async drain(withinMs) {
-      for (const session of present) goodbye(session, new Disconnect("shutdown"));
+      // All at once they would come back all at once.
+      const spanMs = Math.min(RETURN_SPAN_MAX_MS, present.size * RETURN_SPAN_MS);
+      for (const session of present) {
+        goodbye(session, new Disconnect("shutdown", undefined, Math.round(Math.random() * spanMs)));
+      }
       const deadline = clock.now() + withinMs;
       while (present.size > 0 && clock.now() < deadline) {
         await new Promise<void>((resolve) => clock.after(20, resolve));

@@ -39,7 +39,8 @@ export class CoreGateway implements Gateway {
     const { clock, settings } = this.core;
     const session = new Session(newSessionId(), connection, protocol, clock.now(), settings.pingIntervalMs);
     this.core.watch(session);
-    if (speaks(handshake)) this.#hold(session, undefined, connectByHandshake(this.core, session, handshake));
+    if (handshake.fault !== undefined) this.core.goodbye(session, new Disconnect("badRequest", handshake.fault));
+    else if (speaks(handshake)) this.#hold(session, undefined, connectByHandshake(this.core, session, handshake));
     return session;
   }
 
@@ -85,6 +86,7 @@ export class CoreGateway implements Gateway {
       return;
     }
     if (session.state === "waiting" && command.type !== "connect") {
+      if (session.wasRefused) return this.#answer(session, command.id, new ReplyError("tokenRequired"));
       // The first frame is no `connect`: the client is anonymous, and this command the first after it.
       this.#hold(session, undefined, connect(this.core, session, {}));
       this.receive(session, data);
@@ -215,7 +217,7 @@ async function connectByHandshake(core: Core, session: Session, handshake: Hands
   for (const channel of channels) {
     const refused = refusal(session, "subscribe", channel, channelOptions(core.settings, channel));
     if (refused === undefined) await joinByServer(core, session, channel, sinceOf(channel, since));
-    else core.outbox.push(session, { type: "error", code: refused.code, message: `${channel}: ${refused.message}` });
+    else core.outbox.push(session, { type: "unsubscribed", channel, code: refused.code, reason: refused.message });
   }
 }
 

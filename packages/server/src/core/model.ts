@@ -62,6 +62,8 @@ export class Session implements SessionHandle, WheelItem {
   heardAt: number;
   /** When the next ping is due. */
   pingAt: number;
+  /** A `connect` has failed: only another one may follow, so that nobody becomes anonymous by a bad token. */
+  wasRefused = false;
   /** The client asked for JSON pings. */
   jsonPing = false;
   slot = 0;

@@ -76,7 +76,7 @@ async function firstPage(
   const kept = page.reached ? page : await read(core, channel, "earliest");
   if (!tooFar(kept)) return { page: kept, recovered };
   const nearest = await read(core, channel, { epoch: kept.top.epoch, offset: kept.top.offset - recoveryMax });
-  return { page: nearest.reached ? nearest : undefined, recovered };
+  return { page: nearest.reached ? nearest : undefined, recovered: false };
 }
 
 function read(core: Core, channel: LocalChannel, from: Position | "earliest"): Promise<HistoryPage> {

@@ -9,6 +9,8 @@ export interface Handshake {
   readonly token?: string | undefined;
   readonly client?: string | undefined;
   readonly session?: string | undefined;
+  /** What is wrong with it: the client is told so and sent away. */
+  readonly fault?: string | undefined;
   readonly channels: readonly string[];
   readonly since?: "earliest" | "latest" | "inbox" | ReadonlyMap<string, Position> | undefined;
 }

@@ -5,9 +5,21 @@ import type { Handshake } from "../ports/gateway.ts";
 
 const NOTHING: Handshake = { channels: [] };
 
-/** Reads `?channels=a,b&channel=c&token=…&since=…&client=…&session=…`. Throws `ReplyError` that names the parameter. */
+/**
+ * Reads `?channels=a,b&channel=c&token=…&since=…&client=…&session=…`. What is wrong becomes the handshake's `fault`: a
+ * browser shows a page nothing of an HTTP answer to a failed upgrade, but a close code and its reason.
+ */
 export function readHandshake(query: string, channelsMax: number): Handshake {
   if (query === "") return NOTHING;
+  try {
+    return parseHandshake(query, channelsMax);
+  } catch (error) {
+    if (error instanceof ReplyError) return { channels: [], fault: `${error.path ?? ""}: ${error.message}` };
+    throw error;
+  }
+}
+
+function parseHandshake(query: string, channelsMax: number): Handshake {
   const parameters = new URLSearchParams(query);
   const text = (key: string): string | undefined => parameters.get(key) || undefined;
   const session = text("session");
@@ -16,6 +28,9 @@ export function readHandshake(query: string, channelsMax: number): Handshake {
   const client = text("client");
   const fault = client === undefined ? undefined : userFault(client);
   if (fault !== undefined) throw new ReplyError("badField", fault, undefined, "client");
+  const frames = text("frames");
+  if (frames !== undefined && frames !== "data")
+    throw new ReplyError("badField", "the only word is `data`", undefined, "frames");
   return {
     token: text("token"),
     client,

@@ -38,6 +38,7 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
     // The client may try again with another token; nothing of this attempt stays.
     if (session.state === "connecting") session.state = "waiting";
     session.identity = ANONYMOUS;
+    session.wasRefused = true;
     throw error;
   }
   await joinServerChannels(core, session, command.since);
@@ -71,7 +72,7 @@ export async function joinByServer(
     await join(core, session, { channel, since, events: false, echo: true, byServer: true });
   } catch (error) {
     if (!(error instanceof ReplyError)) throw error;
-    core.outbox.push(session, { type: "error", code: error.code, message: `${channel}: ${error.message}` });
+    core.outbox.push(session, { type: "unsubscribed", channel, code: error.code, reason: error.message });
   }
 }
 

@@ -1,5 +1,5 @@
 /** publish: the one way a publication takes into a channel, from clients and from backends. */
-import { channelFault, type PublishCommand } from "@longwire/protocol";
+import { channelFault, isForeignWorld, type PublishCommand } from "@longwire/protocol";
 import { ReplyError } from "../../base/failures.ts";
 import type { Draft, Published } from "../../ports/broker.ts";
 import { channelOptions } from "../channel-options.ts";
@@ -40,8 +40,9 @@ export function publish(core: Core, channel: string, draft: Draft): Promise<Publ
   return core.hub.broker.publish(channel, draft);
 }
 
-/** Refuses a bad channel name. `path`: where in the request it stands. */
-export function checkChannel(channel: string, path?: string): void {
+/** Refuses what no backend may name: a bad name, and channels of foreign worlds, whose own HTTP APIs have rules of their own. */
+export function checkChannel(channel: string): void {
   const fault = channelFault(channel);
-  if (fault !== undefined) throw new ReplyError("badChannel", fault, undefined, path);
+  if (isForeignWorld(channel)) throw new ReplyError("forbidden", `${channel} belongs to clients of another protocol`);
+  if (fault !== undefined) throw new ReplyError("badChannel", fault, undefined, "channel");
 }

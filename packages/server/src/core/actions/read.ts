@@ -1,5 +1,6 @@
 /** presence and history: what is there. */
 import type { HistoryCommand, HistoryEntry, Json, PresenceCommand } from "@longwire/protocol";
+import { ReplyError } from "../../base/failures.ts";
 import type { HistoryPage, Publication } from "../../ports/broker.ts";
 import type { HistoryRequest } from "../../ports/control.ts";
 import { channelOptions } from "../channel-options.ts";
@@ -33,14 +34,16 @@ export async function history(core: Core, session: Session, command: HistoryComm
 }
 
 /** A page of history, bounded by number and bytes; without `since` from the oldest kept, or with `reverse` from the top. */
-export function readHistory(core: Core, channel: string, request: HistoryRequest): Promise<HistoryPage> {
+export async function readHistory(core: Core, channel: string, request: HistoryRequest): Promise<HistoryPage> {
   const reverse = request.reverse ?? false;
-  return core.hub.broker.history(channel, {
+  const page = await core.hub.broker.history(channel, {
     from: request.since ?? (reverse ? "latest" : "earliest"),
     reverse,
     limit: Math.min(request.limit ?? HISTORY_LIMIT, core.settings.historyPageMax),
     bytesMax: core.settings.queueBytesMax / 4,
   });
+  if (!page.reached) throw new ReplyError("notFound", "the history does not reach this position");
+  return page;
 }
 
 export function entryOf(publication: Publication): HistoryEntry {

@@ -1,0 +1,97 @@
+/**
+ * A gateway as its user starts it: a process of its own, that can be killed.
+ *
+ *     const server = await spawnServer({ engine: "sqlite" });
+ *     server.kill("SIGKILL");
+ *     await server.exited;                     // its exit code
+ *     await server.start();                    // again, on the same port and data
+ *     await server.remove();                   // ends it, removes the data
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { apiOf, argumentsOf, type Flags, signToken, type TestServer } from "./server.ts";
+
+const MAIN = resolve(import.meta.dir, "../../src/cli/main.ts");
+
+export interface ServerProcess extends Pick<TestServer, "url" | "dataDir" | "api" | "publish" | "token"> {
+  readonly pid: number;
+  readonly exited: Promise<number>;
+  /** What it has written to standard output and standard error since its last start. */
+  readonly output: () => string;
+  kill(signal: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGSTOP" | "SIGCONT"): void;
+  /** Starts it (again); resolves when it is ready. */
+  start(flags?: Flags): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** A port that was free a moment ago. */
+export function freePort(): number {
+  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+  const { port } = probe;
+  probe.stop(true);
+  return port;
+}
+
+export async function spawnServer(flags: Flags = {}): Promise<ServerProcess> {
+  const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
+  const port = flags["port"] ?? String(freePort());
+  const url = `http://127.0.0.1:${port}`;
+  let output = "";
+  let child: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
+
+  async function collect(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) output += decoder.decode(chunk, { stream: true });
+  }
+
+  const running = (): NonNullable<typeof child> => {
+    if (child === undefined) throw new Error("the server was not started");
+    return child;
+  };
+
+  const server: ServerProcess = {
+    url,
+    dataDir,
+    ...apiOf(() => url),
+    token: signToken,
+    get pid() {
+      return running().pid;
+    },
+    get exited() {
+      return running().exited;
+    },
+    output: () => output,
+    kill(signal) {
+      running().kill(signal);
+    },
+    async start(more = {}) {
+      output = "";
+      const args = argumentsOf({ engine: "sqlite", "log-level": "info", ...flags, port, "data-dir": dataDir, ...more });
+      child = Bun.spawn([process.execPath, MAIN, "serve", ...args], {
+        cwd: dataDir,
+        stdout: "pipe",
+        stderr: "pipe",
+        env: { PATH: process.env["PATH"] },
+      });
+      void collect(child.stdout);
+      void collect(child.stderr);
+      for (let round = 0; round < 1000; round++) {
+        if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}: ${output}`);
+        const ready = await fetch(`${url}/readyz`)
+          .then((response) => response.ok)
+          .catch(() => false);
+        if (ready) return;
+        await Bun.sleep(20);
+      }
+      throw new Error(`the server did not become ready: ${output}`);
+    },
+    async remove() {
+      if (child !== undefined && child.exitCode === null) child.kill("SIGKILL");
+      await child?.exited;
+      if (flags["data-dir"] === undefined) rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+  await server.start();
+  return server;
+}

@@ -1,0 +1,118 @@
+/**
+ * A whole gateway inside the test's process, on a free loopback port, with its data in a temporary folder.
+ *
+ *     const server = await startServer({ engine: "memory", "queue-bytes-max": "262144" });   // flags of the command line
+ *     const bob = await connectClient(server.url, { token: await server.token({ sub: "bob" }) });
+ *     await server.publish("room:1", { text: "hi" });
+ *     await server.stop();                     // graceful; removes the folder unless it was given
+ *
+ * Both secrets are configured, anybody may subscribe, nothing is logged; flags change that. `restart()` stops and starts
+ * again on the same port and data.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Json } from "@longwire/protocol";
+import { SignJWT } from "jose";
+import { type RunningGateway, startGateway } from "../../src/app/serve.ts";
+import { createLogger } from "../../src/base/log.ts";
+import { loadConfig } from "../../src/config/load.ts";
+
+export const API_KEY = "test-api-key";
+export const TOKEN_SECRET = "a secret of thirty-two characters";
+
+export type Flags = Readonly<Record<string, string>>;
+
+const DEFAULTS: Flags = {
+  port: "0",
+  host: "127.0.0.1",
+  engine: "memory",
+  "api-key": API_KEY,
+  "token-secret": TOKEN_SECRET,
+  "channels-subscribe": "everybody",
+  "channels-presence": "everybody",
+  "channels-history": "everybody",
+  "log-level": "silent",
+  "drain-seconds": "2",
+};
+
+export interface PublishResult {
+  readonly channel: string;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly online: boolean;
+  readonly subscribers: number;
+}
+
+export interface TestServer {
+  readonly url: string;
+  readonly dataDir: string;
+  api(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
+  /** Publishes by HTTP; throws when it is not acknowledged. */
+  publish(channel: string, data: Json, extra?: Readonly<Record<string, unknown>>): Promise<PublishResult>;
+  token(claims: Readonly<Record<string, unknown>>): Promise<string>;
+  stop(): Promise<void>;
+  restart(flags?: Flags): Promise<void>;
+}
+
+/** Arguments for the command line: defaults, then `flags`. */
+export function argumentsOf(flags: Flags): string[] {
+  return Object.entries({ ...DEFAULTS, ...flags }).map(([key, value]) => `--${key}=${value}`);
+}
+
+/** A token signed with the test's secret; `exp` is Unix seconds. */
+export function signToken(claims: Readonly<Record<string, unknown>>, secret: string = TOKEN_SECRET): Promise<string> {
+  return new SignJWT(claims).setProtectedHeader({ alg: "HS256" }).sign(new TextEncoder().encode(secret));
+}
+
+/** Calls of the HTTP API with the test's key. */
+export function apiOf(url: () => string): Pick<TestServer, "api" | "publish"> {
+  const api: TestServer["api"] = async (method, path, body) => {
+    const response = await fetch(`${url()}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${API_KEY}`, "content-type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text === "" ? undefined : JSON.parse(text) };
+  };
+  return {
+    api,
+    async publish(channel, data, extra) {
+      const { status, body } = await api("POST", "/api/publish", { channel, data, ...extra });
+      const [result] = (body as { results?: PublishResult[] }).results ?? [];
+      if (status !== 200 || result === undefined) throw new Error(`not published: ${status} ${JSON.stringify(body)}`);
+      return result;
+    },
+  };
+}
+
+export async function startServer(flags: Flags = {}): Promise<TestServer> {
+  const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
+  const start = (more: Flags): Promise<RunningGateway> => {
+    const { config } = loadConfig({
+      argv: argumentsOf({ ...flags, "data-dir": dataDir, ...more }),
+      env: {},
+      cwd: dataDir,
+    });
+    return startGateway(config, createLogger(config.logLevel, "json"));
+  };
+  let gateway = await start({});
+  return {
+    get url() {
+      return gateway.url;
+    },
+    dataDir,
+    ...apiOf(() => gateway.url),
+    token: signToken,
+    async stop() {
+      await gateway.stop();
+      if (flags["data-dir"] === undefined) rmSync(dataDir, { recursive: true, force: true });
+    },
+    async restart(more = {}) {
+      const { port } = new URL(gateway.url);
+      await gateway.stop();
+      gateway = await start({ port, ...more });
+    },
+  };
+}
