@@ -300,12 +300,12 @@ test("ready() resolves with the connection and fails when there will be none", a
   expect(await failing).toMatchObject({ reason: "disconnected", code: 4103 });
 });
 
+function UnusableSocket(): never {
+  throw new SyntaxError("bad url");
+}
+
 test("a url that cannot be used is a failed attempt, not a crash", async () => {
-  const rig = new Rig({
-    WebSocket: function Socket() {
-      throw new SyntaxError("bad url");
-    } as never,
-  });
+  const rig = new Rig({ WebSocket: UnusableSocket as never });
   await rig.connect();
   expect(rig.client.state.status).toBe("waiting");
   expect(rig.errors).toEqual([new SyntaxError("bad url")]);
