@@ -74,7 +74,9 @@ export function allOperations({ control, log, health, limits, version }: HttpPar
       path: "/api/openapi.json",
       tag: "description",
       id: "getDescription",
-      summary: "This description, open to everybody",
+      summary: "This description",
+      scope: "read",
+      confinable: true,
       answer: openApiDocument,
       run: () => (description ??= describeApi(operations, version)),
     }),
@@ -132,5 +134,5 @@ async function readChecked({ body, bodyOptional }: Operation, request: Request, 
   if (body === undefined) return undefined;
   const value = await readBody(request, body, bytesMax);
   if (value === undefined && !bodyOptional) throw new ReplyError("malformed", "the body is empty");
-  return checked(body, value ?? {});
+  return checked(body, value === undefined ? {} : value);
 }

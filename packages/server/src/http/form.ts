@@ -84,8 +84,7 @@ function coerce(text: string, field: Field): unknown {
 function parseOrKeep(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof RangeError) throw new ReplyError("tooDeep");
+  } catch {
     return text;
   }
 }

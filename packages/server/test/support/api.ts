@@ -25,6 +25,8 @@ export const KEYS: readonly ApiKey[] = [
 
 export const LIMITS = { bodyBytesMax: 100_000, publicationBytesMax: 2000, depthMax: 8, historyPageMax: 100 };
 
+const quiet = (): void => {};
+
 export interface Answer {
   readonly status: number;
   // The tests look into answers of every shape.
@@ -44,7 +46,6 @@ export interface Api {
 export function startApi(changes: Partial<HttpParts> = {}): Api {
   const control = new FakeControl();
   const errors: LogFields[] = [];
-  const quiet = (): void => {};
   const log: Logger = { debug: quiet, info: quiet, warn: quiet, error: (_, fields = {}) => errors.push(fields) };
   const parts = {
     control,
