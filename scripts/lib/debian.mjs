@@ -1,0 +1,58 @@
+/** What the tests need besides npm packages: a browser, fonts for Chinese, curl, a C compiler. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { complain, say } from "./files.mjs";
+
+const NEEDS = [
+  { name: "chromium", present: () => onPath("chromium", "chromium-browser", "google-chrome") },
+  { name: "fonts-noto-cjk", present: hasChineseFont },
+  { name: "curl", present: () => onPath("curl") },
+  { name: "gcc", present: () => onPath("gcc", "cc") },
+  { name: "libc6-dev", present: () => process.platform !== "linux" || existsSync("/usr/include/stdio.h") },
+];
+
+/** Installs what is missing as root on Debian; elsewhere names the command to type and ends the process. */
+export function ensureTestPackages() {
+  const missing = NEEDS.filter(({ present }) => !present()).map(({ name }) => name);
+  if (missing.length === 0) return;
+  const debian = existsSync("/etc/debian_version");
+  const install = `apt-get install -y --no-install-recommends ${missing.join(" ")}`;
+  if (!debian || process.getuid?.() !== 0) {
+    complain(`The tests need what is not here: ${missing.join(", ")}.`);
+    complain(
+      debian
+        ? `Type this, then run the tests again:\n\n  sudo apt-get update && sudo ${install}\n`
+        : `Install it with this system's package manager (these are Debian's names), then run the tests again. On Debian that is:\n\n  sudo apt-get update && sudo ${install}\n`,
+    );
+    process.exit(1);
+  }
+  say(`The tests need Debian packages that are not here; installing: ${missing.join(", ")}`);
+  apt(["update"]);
+  apt(install.split(" ").slice(1));
+  const still = NEEDS.filter(({ present }) => !present()).map(({ name }) => name);
+  if (still.length > 0) {
+    complain(`These could not be installed: ${still.join(", ")}; what apt-get said stands above.`);
+    process.exit(1);
+  }
+}
+
+function apt(args) {
+  // What came of it is seen by looking again: an update with one stale source fails and is good enough.
+  spawnSync("apt-get", args, {
+    stdio: ["ignore", "inherit", "inherit"],
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
+}
+
+function onPath(...names) {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  return names.some((name) => folders.some((folder) => folder !== "" && existsSync(join(folder, name))));
+}
+
+function hasChineseFont() {
+  if (process.platform !== "linux") return true;
+  if (existsSync("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")) return true;
+  const { stdout } = spawnSync("fc-list", [":lang=zh", "family"], { encoding: "utf8" });
+  return (stdout ?? "").trim() !== "";
+}
