@@ -4,8 +4,6 @@ import { post, type Subscribers, type SubscribersReport } from "./native.ts";
 import type { MeasuredServer } from "./servers.ts";
 import { cpuSeconds, machineCpuSeconds, processTree } from "./usage.ts";
 
-/** Publisher's connections: enough that a server that stalls for a moment still meets requests evenly spaced. */
-const PUBLISHER_CONNECTIONS = 64;
 const POLL_MS = 100;
 /** Deliveries that stop for this long will not come any more. */
 const SILENCE_MS = 1500;
@@ -18,6 +16,8 @@ export interface Load {
   readonly channels: number;
   readonly data: string;
   readonly subscribersPerChannel: number;
+  /** Also how many requests can be in flight. With one, no two publications share a turn of the server. */
+  readonly publisherConnections: number;
 }
 
 export interface FanoutFigures {
@@ -54,7 +54,7 @@ export async function measureFanout(
     path: server.publication.path,
     ...(server.publication.header === undefined ? {} : { header: server.publication.header }),
     body: server.publication.body(load.channel, load.data),
-    connections: PUBLISHER_CONNECTIONS,
+    connections: load.publisherConnections,
     rate: load.rate,
     seconds: load.seconds,
     modulo: load.channels,
