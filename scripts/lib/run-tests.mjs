@@ -1,5 +1,6 @@
 /** Runs test files with `bun test`, shows what it says as it says it, and counts. */
 import { spawn } from "node:child_process";
+import { resolve } from "node:path";
 import { complain, ROOT, say } from "./files.mjs";
 
 /** The counts that `bun test` ends with. */
@@ -15,8 +16,8 @@ export function countsOf(output) {
 export async function runTests(bun, { name, files, flags = [], env = {}, deadlineMs = Infinity }) {
   if (files.length === 0) return { passed: 0, failed: 0 };
   say(`\n== ${name}: ${files.length} files`);
-  // "./": a path, where a bare name would be a filter on names.
-  const args = ["test", ...flags, ...files.map((file) => `./${file}`)];
+  // Whole paths: a bare name would be a filter on names.
+  const args = ["test", ...flags, ...files.map((file) => resolve(ROOT, file))];
   const child = spawn(bun, args, {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],

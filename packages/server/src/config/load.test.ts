@@ -214,6 +214,7 @@ describe("faults", () => {
     expect(paths(["--queue-bytes-max", "2000000", "--queue-bytes-total-max", "1500000"])).toEqual(["queueBytesMax"]);
     expect(paths(["--body-bytes-max", "2048"])).toEqual(["publicationBytesMax"]);
     expect(paths(["--message-bytes-max", "2000000"])).toEqual(["messageBytesMax"]);
+    expect(paths(["--publication-bytes-max", "2000000"])).toEqual(["publicationBytesMax"]);
     const key = { name: "a", key: "0123456789", scopes: ["read"] };
     expect(paths(["--api-keys", JSON.stringify([key, key])])).toEqual(["apiKeys[1].name", "apiKeys[1].key"]);
     expect(paths(["--api-key", key.key, "--api-keys", JSON.stringify([key])])).toEqual(["apiKeys[0].key"]);

@@ -90,9 +90,8 @@ The units are in the names: \`…Ms\` milliseconds, \`…Seconds\` seconds, \`�
 ${rows("server").map(docsRow).join("\n")}
 ## Channels
 
-Options of every channel. What depends on the configured secrets: with neither an API key nor a token secret (the server then
-serves this machine only), or with an API key alone and on loopback, everybody may subscribe and nobody may publish but the HTTP
-API; in every other case a channel is open to clients only where its namespace or their token says so.
+Options of every channel. The four that say who may do something are safe when they are left out: clients publish only where their
+token says so, and strangers read only on a server that nobody but this machine reaches.
 
 ${rows("channels").map(docsRow).join("\n")}
 ## Namespaces

@@ -6,8 +6,8 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
   const faults: Fault[] = [];
   const fault = (path: string, message: string) => void faults.push({ path, source: sourceOf(path), message });
   const atMost = (
-    small: "queueBytesMax" | "publicationBytesMax",
-    large: "queueBytesTotalMax" | "bodyBytesMax",
+    small: "queueBytesMax" | "publicationBytesMax" | "messageBytesMax",
+    large: "queueBytesTotalMax" | "bodyBytesMax" | "queueBytesMax",
     why: string,
   ) => {
     if (config[small] > config[large]) {
@@ -16,11 +16,8 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
   };
   atMost("queueBytesMax", "queueBytesTotalMax", "one client's queue would not fit into the budget of all");
   atMost("publicationBytesMax", "bodyBytesMax", "a request that carries such a publication would be refused");
-  if (config.messageBytesMax > config.queueBytesMax) {
-    fault(
-      "messageBytesMax",
-      `is ${config.messageBytesMax}, more than queueBytesMax (${config.queueBytesMax}, ${sourceOf("queueBytesMax")}): such a message would disconnect whoever gets it`,
-    );
+  for (const size of ["messageBytesMax", "publicationBytesMax"] as const) {
+    atMost(size, "queueBytesMax", "such a message would disconnect whoever gets it");
   }
   const names = new Set<string>();
   const keys = new Set(config.apiKey === undefined ? [] : [config.apiKey]);

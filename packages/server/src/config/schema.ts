@@ -51,7 +51,7 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Who may do something on a channel. */
 const access = word("everybody", "signed-in", "token", "owner", "nobody");
-const BY_SITUATION = "depends on the configured secrets, see the table in the manual";
+const READERS = "everybody as long as the server serves this machine only and has no token secret, else signed-in";
 
 /** Options of a channel: under `channels` for every channel, under `namespaces.<name>` for those of one namespace. */
 export const CHANNEL_OPTIONS = {
@@ -73,12 +73,12 @@ export const CHANNEL_OPTIONS = {
   ),
   subscribe: optional(
     access,
-    BY_SITUATION,
+    READERS,
     "Who may subscribe: everybody, signed-in (any user with a good token), token (only where the token's `allow` names the channel), owner (the user named by an `@user` channel) or nobody.",
   ),
-  publish: optional(access, BY_SITUATION, "Which clients may publish. The HTTP API is not bound by it."),
-  presence: optional(access, BY_SITUATION, "Who may ask who is subscribed."),
-  history: optional(access, BY_SITUATION, "Who may read the history by command."),
+  publish: optional(access, "token", "Which clients may publish. The HTTP API is not bound by it."),
+  presence: optional(access, READERS, "Who may ask who is subscribed."),
+  history: optional(access, READERS, "Who may read the history by command."),
   leaveDelayMs: option(
     integer(0, TIMER_MS_MAX),
     3000,
