@@ -169,6 +169,12 @@ test("a message to this session alone is the client's", async () => {
   expect(heard).toEqual([{ channel: "", data: 1, name: "n" }]);
 });
 
+test("a refusal that nobody waits for is reported", async () => {
+  const rig = await new Rig().connect();
+  rig.server.last.send({ type: "error", code: 108, message: "not subscribed" });
+  expect(rig.errors).toMatchObject([{ reason: "refused", code: 108 }]);
+});
+
 test("off takes a handler away", async () => {
   const rig = new Rig();
   const heard: string[] = [];

@@ -188,6 +188,9 @@ export class Client {
   #received(frame: ServerFrame): void {
     if (this.#requests.answer(frame)) return;
     if (!("channel" in frame) || frame.channel === undefined) {
+      // A refusal that nobody waits for: of an acknowledgement, say.
+      if (frame.type === "error")
+        this.#line.report(new LongwireError("refused", frame.message, frame.code, frame.retry));
       if (frame.type !== "message") return;
       const { data, name, user } = frame;
       const message = { channel: "", data, ...(name !== undefined && { name }), ...(user !== undefined && { user }) };

@@ -254,7 +254,9 @@ test("without a network only the longest wait goes on; with it, the next attempt
 });
 
 test("disconnect() ends it for good and leaves no timer and no listener behind", async () => {
-  const rig = await new Rig().connect();
+  const rig = new Rig({ token: "t", getToken: () => Promise.resolve("t") });
+  rig.server.connected = { expires: 60_000 };
+  await rig.connect();
   rig.client.disconnect();
   expect(rig.client.state).toEqual({ status: "idle" });
   expect(rig.server.last.closed).toBe(true);
@@ -272,6 +274,7 @@ test("disconnect() from within a state handler holds", async () => {
     rig.server.connections.at(-1)?.close(1006, "");
     await rig.clock.advance(60_000);
     expect(rig.client.state).toEqual({ status: "idle" });
+    if (status !== "waiting") expect(rig.server.connections.every(({ closed }) => closed)).toBe(true);
     expect(rig.clock.pending).toBe(0);
   }
 });

@@ -77,6 +77,9 @@ test("a new epoch in a standing session is told the same way", async () => {
   rig.server.last.send(message("a", 1));
   expect(found).toEqual([9, 1]);
   expect(channel.position).toEqual({ epoch: "f", offset: 1 });
+  await rig.cut();
+  expect(rig.server.last.sent("connect")[0]?.since).toBeUndefined();
+  expect(rig.server.last.sent("subscribe")[0]?.since).toEqual({ epoch: "f", offset: 1 });
 });
 
 test("a recovered `subscribed` behind the own position does not turn it back", async () => {
@@ -104,6 +107,20 @@ test("unsubscribe ends it and forgets the position; what still arrives of it is 
   await settle();
   expect(found).toEqual([1]);
   expect(rig.server.last.sent("subscribe").map(({ since }) => since)).toEqual(["latest", "latest"]);
+  expect(channel.state.status).toBe("subscribed");
+});
+
+test("the answer to an older subscribe does not count for a newer one", async () => {
+  const rig = await new Rig().connect();
+  const answer = rig.server.answers.subscribe;
+  rig.server.answers.subscribe = () => undefined;
+  const channel = rig.client.channel<string>("a").subscribe();
+  channel.unsubscribe();
+  channel.subscribe();
+  const [first, second] = rig.server.last.sent("subscribe");
+  rig.server.last.send({ type: "error", id: first?.id ?? 0, code: 109, message: "no" });
+  expect(channel.state.status).toBe("subscribing");
+  if (second !== undefined) rig.server.last.send(answer?.(second, rig.server.last) ?? "");
   expect(channel.state.status).toBe("subscribed");
 });
 
@@ -186,6 +203,8 @@ test("join and leave go to their handlers", async () => {
   await settle();
   rig.server.last.send({ type: "join", channel: "a", member: { session: "x" } });
   rig.server.last.send({ type: "leave", channel: "a", member: { session: "x" } });
+  channel.unsubscribe();
+  rig.server.last.send({ type: "join", channel: "a", member: { session: "x" } });
   expect(seen).toEqual(["+x", "-x"]);
 });
 
@@ -327,8 +346,11 @@ test("subscribing what the server subscribes by itself is no error, whichever co
     return { type: "error", id, code: 107, message: "already" };
   };
   const channel = rig.client.channel("news").subscribe();
+  const statuses: string[] = [];
+  channel.on("state", ({ status }) => statuses.push(status));
   await settle();
   expect(channel.state).toEqual({ status: "subscribed", recovered: true, position: { epoch: "e", offset: 7 } });
+  expect(statuses).toEqual(["subscribed"]);
 });
 
 test("handlers may leave in the middle: nothing more is handed over", async () => {

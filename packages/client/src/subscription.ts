@@ -119,7 +119,8 @@ export class Subscription {
 
   unsubscribe(): void {
     if (!this.#wanted && !this.made) return;
-    this.#line.send({ type: "unsubscribe", channel: this.name });
+    // Not subscribed there (yet) is as good.
+    this.#line.ask({ type: "unsubscribe", channel: this.name }, { repeat: false, queue: false }, () => undefined);
     this.#end({ status: "unsubscribed" });
   }
 
@@ -238,8 +239,9 @@ export class Subscription {
   }
 
   #subscribed(frame: SubscribedFrame): void {
-    if (frame.id === undefined) this.made = true;
-    else if (!this.#wanted) return;
+    if (frame.id !== undefined && !this.#wanted) return;
+    // Without an id it is news of a standing subscription (another epoch), or the server made this one.
+    this.made = frame.id === undefined && (this.made || this.state.status !== "subscribed");
     this.#pause();
     this.#attempt = 0;
     const { epoch, offset, recovered } = frame;

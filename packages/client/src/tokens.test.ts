@@ -1,0 +1,44 @@
+import { expect, test } from "bun:test";
+import { FakeClock, settle } from "../test/support/fake-clock.ts";
+import { Tokens } from "./tokens.ts";
+
+test("those who ask at the same time share one question", async () => {
+  let asked = 0;
+  const tokens = new Tokens(
+    undefined,
+    () => Promise.resolve(`t${++asked}`),
+    new FakeClock(),
+    () => Promise.resolve(undefined),
+    () => undefined,
+  );
+  expect(await Promise.all([tokens.fetch(), tokens.fetch()])).toEqual(["t1", "t1"]);
+  expect(await tokens.fetch()).toBe("t2");
+  expect(tokens.current).toBe("t2");
+});
+
+test("a renewal that fails is reported and tried again", async () => {
+  const clock = new FakeClock();
+  const errors: unknown[] = [];
+  const sent: string[] = [];
+  let fail = true;
+  const tokens = new Tokens(
+    "t",
+    () => (fail ? Promise.reject(new Error("away")) : Promise.resolve("new")),
+    clock,
+    (token) => {
+      sent.push(token);
+      return Promise.resolve(undefined);
+    },
+    (error) => errors.push(error),
+  );
+  tokens.expires(40_000);
+  await clock.advance(36_000);
+  expect(errors).toEqual([new Error("away")]);
+  fail = false;
+  await clock.advance(5000);
+  expect(sent).toEqual(["new"]);
+  await clock.advance(100_000);
+  await settle();
+  expect(sent).toEqual(["new"]);
+  expect(clock.pending).toBe(0);
+});
