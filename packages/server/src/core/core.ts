@@ -49,13 +49,14 @@ export function createCore(options: CoreOptions): CoreParts {
   /** Every session whose connection is there, connected or not. */
   const present = new Set<Session>();
 
-  /** The session is over for everybody else: subscriptions, presence, index. Its connection may still be closing. */
-  function retire(session: Session, mayResume: boolean): void {
-    if (session.state === "open") {
-      if (mayResume) keepForResume(core, session);
-      else forgetForResume(core, session);
-    }
-    for (const subscription of session.subscriptions.slice()) part(core, subscription, mayResume);
+  /**
+   * The session is over for everybody else: subscriptions, presence, index. Its connection may still be closing. `lost`: it
+   * may be resumed; `moved`: it goes on over another connection; `over`: it was sent away for good.
+   */
+  function retire(session: Session, fate: "lost" | "moved" | "over"): void {
+    if (session.state === "open" && fate === "lost") keepForResume(core, session);
+    if (session.state === "open" && fate === "over") forgetForResume(core, session);
+    for (const subscription of session.subscriptions.slice()) part(core, subscription, fate !== "over");
     sessions.remove(session);
     outbox.forget(session);
   }
@@ -74,7 +75,7 @@ export function createCore(options: CoreOptions): CoreParts {
     session.outbox = null;
     session.outboxBytes = 0;
     session.connection.send(text === null ? frames : [...frames, text]);
-    retire(session, reconnect);
+    retire(session, reconnect ? "lost" : reason.disconnect === "replaced" ? "moved" : "over");
     session.state = "closing";
     log.debug("goodbye", { session: session.id, user: session.user, code, reason: message });
     session.connection.close(reason);
@@ -82,7 +83,7 @@ export function createCore(options: CoreOptions): CoreParts {
   }
 
   function finish(session: Session, code: number, reason: string): void {
-    if (session.state !== "closing") retire(session, true);
+    if (session.state !== "closing") retire(session, "lost");
     session.state = "closed";
     present.delete(session);
     lifecycle.forget(session);

@@ -46,6 +46,12 @@ export function refusal(
   }
 }
 
+/** Whether a token for this one channel can open it. */
+export function tokenMayOpen(channel: string, { subscribe }: ChannelOptions): boolean {
+  const isOpenable = subscribe !== "nobody" && subscribe !== "owner";
+  return isOpenable && personalUser(channel) === undefined && !isForeignWorld(channel);
+}
+
 function verb(action: Action): string {
   return action === "presence" || action === "history" ? `read the ${action}` : action;
 }

@@ -3,7 +3,7 @@ import { ReplyError } from "../../base/failures.ts";
 import { channelOptions } from "../channel-options.ts";
 import type { Core } from "../deps.ts";
 import { join, part } from "../join.ts";
-import { refusal } from "../rights.ts";
+import { refusal, tokenMayOpen } from "../rights.ts";
 import type { Session } from "../model.ts";
 
 export async function subscribe(core: Core, session: Session, command: SubscribeCommand): Promise<void> {
@@ -12,7 +12,7 @@ export async function subscribe(core: Core, session: Session, command: Subscribe
   const refused = refusal(session, "subscribe", channel, options);
   if (refused !== undefined) {
     // A token for this one channel opens what needs a token, and nothing that belongs to somebody else or to nobody.
-    if (command.token === undefined || options.subscribe === "nobody" || refused.error === "notFound") throw refused;
+    if (command.token === undefined || !tokenMayOpen(channel, options)) throw refused;
     await core.authority.admit(command.token, channel, session.user);
   }
   const present = command.presence !== undefined && command.presence !== false;

@@ -1,0 +1,241 @@
+import { expect, test } from "bun:test";
+import type { Position } from "@longwire/protocol";
+import { buildCore, settle } from "../../test/support/core.ts";
+import type { Broker, HistoryPage, HistoryQuery, Publication, Sink } from "../ports/broker.ts";
+
+/** A broker on another machine, as the hub sees it: its history is right, but what it hands to the sink is the test's affair. */
+class ScriptedBroker implements Broker {
+  epoch = "e1";
+  kept: Publication[] = [];
+  top = 0;
+  reads = 0;
+  failures = 0;
+
+  constructor(private readonly sink: Sink) {}
+
+  /** Keeps the next publication and hands it on, unless the message is to be lost on the way. */
+  add(options: { lost?: boolean } = {}): void {
+    this.top++;
+    const publication: Publication = {
+      offset: this.top,
+      time: 0,
+      data: String(this.top),
+      name: undefined,
+      user: undefined,
+      session: undefined,
+      exclude: undefined,
+    };
+    this.kept.push(publication);
+    if (options.lost !== true) this.hand(publication);
+  }
+
+  hand(publication: Publication): void {
+    this.sink.publication("a", this.epoch, publication);
+  }
+
+  publish(): Promise<never> {
+    return Promise.reject(new Error("not scripted"));
+  }
+
+  subscribe(): Promise<Position> {
+    return Promise.resolve({ epoch: this.epoch, offset: this.top });
+  }
+
+  unsubscribe(): void {}
+
+  history(_channel: string, { from, limit }: HistoryQuery): Promise<HistoryPage> {
+    this.reads++;
+    if (this.failures > 0) {
+      this.failures--;
+      return Promise.reject(new Error("the store is away"));
+    }
+    const top = { epoch: this.epoch, offset: this.top };
+    if (from === "earliest" || from === "latest")
+      return Promise.resolve({ top, reached: true, publications: [], more: false });
+    const rest = this.kept.filter(({ offset }) => offset > from.offset);
+    const reached =
+      from.epoch === this.epoch &&
+      from.offset <= this.top &&
+      (from.offset === this.top || rest[0]?.offset === from.offset + 1);
+    return Promise.resolve({
+      top,
+      reached,
+      publications: reached ? rest.slice(0, limit) : [],
+      more: reached && rest.length > limit,
+    });
+  }
+
+  clear(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  channels(): Promise<[]> {
+    return Promise.resolve([]);
+  }
+}
+
+async function followed(): Promise<{
+  house: ReturnType<typeof buildCore>;
+  broker: ScriptedBroker;
+  bob: Awaited<ReturnType<ReturnType<typeof buildCore>["open"]>>;
+}> {
+  let broker: ScriptedBroker | undefined;
+  const house = buildCore({ broker: (sink) => (broker = new ScriptedBroker(sink)) });
+  const bob = await house.open();
+  await bob.say({ type: "subscribe", channel: "a" });
+  if (broker === undefined) throw new Error("no broker");
+  return { house, broker, bob };
+}
+
+test("[EN-3] what the broker hands on in order is delivered, and nothing is read back for it", async () => {
+  const { broker, bob } = await followed();
+  for (let n = 0; n < 5; n++) broker.add();
+  await settle();
+  expect(bob.connection.offsets("a")).toEqual([1, 2, 3, 4, 5]);
+  expect(broker.reads).toBe(0);
+});
+
+test("[RE-1] a publication that was lost on the way is filled in before anything newer goes out", async () => {
+  const { broker, bob } = await followed();
+  broker.add();
+  broker.add({ lost: true });
+  broker.add({ lost: true });
+  broker.add();
+  broker.add();
+  await settle();
+  expect(bob.connection.offsets("a")).toEqual([1, 2, 3, 4, 5]);
+});
+
+test("[RE-1] a publication that is handed on twice is delivered once", async () => {
+  const { broker, bob } = await followed();
+  broker.add();
+  const [first] = broker.kept;
+  if (first === undefined) throw new Error("nothing kept");
+  broker.hand(first);
+  broker.add();
+  broker.hand(first);
+  await settle();
+  expect(bob.connection.offsets("a")).toEqual([1, 2]);
+});
+
+test("[RE-1] a store that is away while a hole is filled is asked again, and nothing newer overtakes", async () => {
+  const { house, broker, bob } = await followed();
+  broker.failures = 2;
+  broker.add({ lost: true });
+  broker.add();
+  await settle();
+  expect(bob.connection.offsets("a")).toEqual([]);
+  house.clock.advance(1000);
+  await settle();
+  house.clock.advance(1000);
+  await settle();
+  expect(bob.connection.offsets("a")).toEqual([1, 2]);
+});
+
+test("[RE-11] another epoch under a connected session is told, and the stream goes on at its top", async () => {
+  const { broker, bob } = await followed();
+  broker.add();
+  await settle();
+  broker.epoch = "e2";
+  broker.kept = [];
+  broker.top = 40;
+  broker.add();
+  broker.add();
+  await settle();
+  const told = bob.connection.frames().filter(({ type }) => type === "subscribed");
+  expect(told).toHaveLength(2);
+  expect(told[1]).toEqual({ type: "subscribed", channel: "a", epoch: "e2", offset: 41, recovered: false });
+  expect(bob.connection.offsets("a")).toEqual([1, 42]);
+});
+
+test("[RE-1] a hole that the history no longer covers is told, and what comes after it is delivered", async () => {
+  const { broker, bob } = await followed();
+  broker.add();
+  await settle();
+  for (let n = 0; n < 10; n++) broker.add({ lost: true });
+  broker.kept = broker.kept.slice(-2);
+  broker.add();
+  await settle();
+  expect(bob.connection.frames().at(-1)).toMatchObject({ type: "subscribed", recovered: false, offset: 12 });
+  broker.add();
+  await settle();
+  expect(bob.connection.offsets("a")).toEqual([1, 13]);
+});
+
+test("[P6] publications beyond what one turn may hand to a topic wait for the next turn, in order", async () => {
+  const house = buildCore();
+  const bob = await house.open();
+  await bob.say({ type: "subscribe", channel: "a" });
+  const data = JSON.stringify("x".repeat(50_000));
+  const before = bob.connection.writes.length;
+  for (let n = 0; n < 20; n++) void house.control.publish({ channel: "a", data });
+  const atOnce = bob.connection.writes.length - before;
+  await settle();
+  expect(atOnce).toBeLessThanOrEqual(6);
+  expect(bob.connection.offsets("a")).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
+});
+
+test("[P6] one publication is one publish per wire form, however many follow", async () => {
+  const house = buildCore();
+  for (let n = 0; n < 10; n++) await (await house.open()).say({ type: "subscribe", channel: "a" });
+  await house.publish("a", 1);
+  expect(house.fanout.publishes).toBe(1);
+  expect((await house.control.stats()).deliveries).toBe(10);
+});
+
+test("[P4] a follower that does not read is ended as slow, the others get everything", async () => {
+  const house = buildCore({ settings: { queueBytesMax: 256 * 1024 } });
+  const slow = await house.open();
+  const quick = await house.open();
+  for (const session of [slow, quick]) await session.say({ type: "subscribe", channel: "a" });
+  slow.connection.stalled = true;
+  for (let n = 0; n < 10; n++) await house.publish("a", "x".repeat(40_000));
+  expect(slow.connection.goodbye?.disconnect).toBe("slow");
+  expect(quick.connection.goodbye).toBeUndefined();
+  expect(quick.connection.offsets("a")).toHaveLength(10);
+  const seen = slow.connection.offsets("a");
+  expect(seen).toEqual(Array.from({ length: seen.length }, (_, n) => n + 1));
+});
+
+test("[P4] when all queues together are too long, the longest goes first", async () => {
+  const house = buildCore({ settings: { queueBytesMax: 400_000, queueBytesTotalMax: 500_000 } });
+  const sessions = [await house.open(), await house.open()];
+  const [large, small] = sessions;
+  await large?.say({ type: "subscribe", channel: "a" });
+  await large?.say({ type: "subscribe", channel: "b" });
+  await small?.say({ type: "subscribe", channel: "b" });
+  for (const session of sessions) session.connection.stalled = true;
+  await house.publish("a", "x".repeat(50_000));
+  for (let n = 0; n < 5; n++) await house.publish("b", "x".repeat(45_000));
+  expect(large?.connection.goodbye?.disconnect).toBe("slow");
+  expect(small?.connection.goodbye).toBeUndefined();
+});
+
+test("[PU-6] the excluded session gets neither the publication nor, later, its replay; everybody else does", async () => {
+  const house = buildCore();
+  const bob = await house.open();
+  const eve = await house.open();
+  for (const session of [bob, eve]) await session.say({ type: "subscribe", channel: "a" });
+  await house.publish("a", 1);
+  await house.control.publish({ channel: "a", data: "2", exclude: bob.handle.id });
+  await house.publish("a", 3);
+  expect(bob.connection.offsets("a")).toEqual([1, 3]);
+  expect(eve.connection.offsets("a")).toEqual([1, 2, 3]);
+  const { session } = bob.connection.frames().find(({ type }) => type === "connected") as { session: string };
+  await bob.drop();
+  const again = await house.open({ session });
+  await again.say({ type: "subscribe", channel: "a", since: "earliest" });
+  expect(again.connection.offsets("a")).toEqual([1, 3]);
+});
+
+test("[PU-5] echo: false keeps a session's own publications from it", async () => {
+  const house = buildCore();
+  const bob = await house.open();
+  const eve = await house.open();
+  await bob.say({ type: "subscribe", channel: "a", echo: false });
+  await eve.say({ type: "subscribe", channel: "a" });
+  await bob.say({ type: "publish", channel: "a", data: "mine" });
+  await eve.say({ type: "publish", channel: "a", data: "hers" });
+  expect(bob.connection.offsets("a")).toEqual([2]);
+  expect(eve.connection.offsets("a")).toEqual([1, 2]);
+});
