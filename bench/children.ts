@@ -23,7 +23,7 @@ export class Child {
 
   constructor(name: string, command: readonly string[]) {
     this.name = name;
-    this.#process = Bun.spawn({ cmd: [...command], stdin: "pipe", stdout: "pipe", stderr: "pipe" });
+    this.#process = Bun.spawn({ cmd: [...command], env: environment(), stdin: "pipe", stdout: "pipe", stderr: "pipe" });
     this.#finished = this.#read();
   }
 
@@ -124,6 +124,11 @@ export class Child {
     const said = `${this.errors}\n${this.#lines.slice(-5).join("\n")}`.trim();
     for (const waiter of this.#waiters) waiter.reject(new Error(`${this.name} ended (${status}): ${said}`));
   }
+}
+
+/** A configuration in the caller's environment would be measured in place of the defaults. */
+function environment(): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("LONGWIRE_")));
 }
 
 function kill(pid: number): void {

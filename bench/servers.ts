@@ -15,7 +15,7 @@ const READY_POLL_MS = 2;
 export const API_KEY = "bench-key-0123456789abcdef0123456789abcdef";
 const TOKEN_SECRET = "bench-secret-0123456789abcdef0123456789abcdef";
 /** For another server command, such as the compiled executable. */
-const COMMAND_VARIABLE = "LONGWIRE_BENCH_COMMAND";
+const COMMAND_VARIABLE = "BENCH_SERVER_COMMAND";
 
 export interface Publication {
   readonly path: string;

@@ -57,6 +57,7 @@ export async function runPublish(bench: Bench): Promise<void> {
       server: each.name,
       "publications/s": median(each.rates),
       "x handler": ratio(each, yardstick),
+      "x handler by CPU time": ratio(each, yardstick, perCpuSecond),
       "p99 ms": median(each.p99Us) / 1000,
       "server CPU %": median(each.serverCpuShares) * 100,
       "publisher CPU %": median(each.publisherCpuShares) * 100,
@@ -111,6 +112,15 @@ async function measure(bench: Bench, each: Variant, cold: boolean): Promise<void
   each.p99Us.push(report.p99Us);
 }
 
-function ratio(each: Variant, yardstick: Variant): number {
-  return median(each.rates.map((rate, round) => rate / (yardstick.rates[round] ?? Number.NaN)));
+function perSecond(each: Variant, round: number): number {
+  return each.rates[round] ?? Number.NaN;
+}
+
+/** What is left when others use the machine: the rate had the server had a core to itself. */
+function perCpuSecond(each: Variant, round: number): number {
+  return perSecond(each, round) / (each.serverCpuShares[round] ?? Number.NaN);
+}
+
+function ratio(each: Variant, yardstick: Variant, value = perSecond): number {
+  return median(each.rates.map((_, round) => value(each, round) / value(yardstick, round)));
 }
