@@ -45,6 +45,11 @@ export class ChannelHistory {
     return this.#bodies.length - this.#head;
   }
 
+  /** When the newest publication that is kept was made; 0 if there is none. */
+  get newestTime(): number {
+    return this.kept === 0 ? 0 : (this.#times.at(-1) as number);
+  }
+
   /** Offset of the oldest publication that is kept; `top + 1` if there is none. */
   get first(): number {
     return this.top - this.kept + 1;

@@ -46,6 +46,11 @@ export class IdempotencyKeys {
     this.#answers.delete(nameOf(channel, key));
   }
 
+  hasExpired(now: number): boolean {
+    for (const answer of this.#answers.values()) return answer.time + this.windowMs <= now;
+    return false;
+  }
+
   /** Forgets at most `limit` expired answers; returns the row of the last one, or 0. */
   expire(now: number, limit: number): number {
     let row = 0;

@@ -109,6 +109,7 @@ export class MemoryBroker implements Broker {
   history(name: string, query: HistoryQuery): Promise<HistoryPage> {
     // A channel nobody has used yet gets its epoch here: the position in this answer must still be good later.
     const channel = this.#open(name);
+    channel.usedAt = this.clock.now();
     channel.trim(this.settings.retentionOf(name), this.clock.now());
     return Promise.resolve(readHistory(channel, query, bodyIsInMemory));
   }

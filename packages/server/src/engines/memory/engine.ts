@@ -3,8 +3,8 @@ import type { Clock } from "../../base/clock.ts";
 import type { Sink } from "../../ports/broker.ts";
 import type { Engine, EngineSettings } from "../../ports/engine.ts";
 import { SWEEP_INTERVAL_MS } from "../channel-list.ts";
+import { LocalPresence } from "../local-presence.ts";
 import { MemoryBroker } from "./broker.ts";
-import { MemoryPresence } from "./presence.ts";
 import { MemoryState } from "./state.ts";
 
 export function openMemoryEngine(settings: EngineSettings, sink: Sink, clock: Clock): Engine {
@@ -16,7 +16,7 @@ export function openMemoryEngine(settings: EngineSettings, sink: Sink, clock: Cl
   });
   return {
     broker,
-    presence: new MemoryPresence(),
+    presence: new LocalPresence(),
     state,
     health: () => ({ ready: true }),
     close() {

@@ -1,6 +1,9 @@
-/** PresenceStore in memory. */
+/**
+ * PresenceStore of an engine that serves one node, in memory: who is present is connected to this process and gone with it. On
+ * disk it would only be wrong after a restart.
+ */
 import type { Member } from "@longwire/protocol";
-import { personOf, type PresenceCount, type PresenceList, type PresenceStore } from "../../ports/presence.ts";
+import { personOf, type PresenceCount, type PresenceList, type PresenceStore } from "../ports/presence.ts";
 
 interface Room {
   /** By session, in order of arrival. */
@@ -9,7 +12,7 @@ interface Room {
   readonly people: Map<string, number>;
 }
 
-export class MemoryPresence implements PresenceStore {
+export class LocalPresence implements PresenceStore {
   readonly #rooms = new Map<string, Room>();
 
   put(channel: string, member: Member): Promise<boolean> {
