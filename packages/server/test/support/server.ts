@@ -19,7 +19,7 @@ import { createLogger } from "../../src/base/log.ts";
 import { loadConfig } from "../../src/config/load.ts";
 
 export const API_KEY = "test-api-key";
-export const TOKEN_SECRET = "a secret of thirty-two characters";
+export const TOKEN_SECRET = "a-secret-of-thirty-two-characters";
 
 export type Flags = Readonly<Record<string, string>>;
 
