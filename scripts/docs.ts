@@ -1,14 +1,11 @@
 /** `npm run docs` writes the pages that are printed from code; with `--check` it only says which are stale, and exits with 1. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { docsPage, jsonSchema } from "../packages/server/src/config/reference.ts";
+import { docsPage } from "../packages/server/src/config/reference.ts";
 import { complain, ROOT, say } from "./lib/files.mjs";
 
 /** Path from the repository's root -> its text. */
-export const PAGES: ReadonlyMap<string, () => string> = new Map([
-  ["docs/configuration.md", docsPage],
-  ["docs/longwire.schema.json", () => `${JSON.stringify(jsonSchema(), null, 2)}\n`],
-]);
+export const PAGES: ReadonlyMap<string, () => string> = new Map([["docs/configuration.md", docsPage]]);
 
 /** Those whose file does not hold what the code prints. */
 export function stalePages(): string[] {
