@@ -86,6 +86,8 @@ function listen(
   return Bun.serve<WebSocketConnection>({
     port: config.port,
     hostname: posture.host,
+    // Left out, the runtime shares the port: a second server would start in silence and get every other client (measured).
+    reusePort: false,
     development: false,
     // Keep-alive connections of backends; long connections are the core's to watch.
     idleTimeout: 120,
