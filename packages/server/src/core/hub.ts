@@ -5,7 +5,7 @@
  * Per channel the hub knows the position up to which its subscribers have everything. The next offset is delivered, an old
  * one dropped; a hole or another epoch is mended from the history before anything newer goes out.
  */
-import { personalUser, type JoinFrame, type LeaveFrame } from "@longwire/protocol";
+import { personalUser, type JoinFrame, type LeaveFrame, type Position } from "@longwire/protocol";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { Ring } from "../base/ring.ts";
@@ -107,6 +107,10 @@ export class Hub implements Sink {
   /** The session has everything up to `delivered`: from now on it gets what comes, beginning with the very next publish. */
   goLive(subscription: Subscription): void {
     const { channel, session } = subscription;
+    // Frames of a topic are handed to the socket at once; what waits in the outbox (`subscribed`) must be there before them.
+    this.deps.outbox.flush(session);
+    // Flushing may have found the client too slow, and ended it.
+    if (hasEnded(subscription)) return;
     this.#doneCatching(channel);
     const { fanout } = session.connection;
     // A personal channel has one or a few sessions: a topic of its own would cost more than it saves.
@@ -119,9 +123,13 @@ export class Hub implements Sink {
     subscription.reach = "topic";
     const group = this.#group(channel, session);
     group.members++;
-    // Frames of the topic are handed to the socket at once; what waits in the outbox (`subscribed`) must be there before them.
-    this.deps.outbox.flush(session);
     session.connection.join(group.topic);
+  }
+
+  /** The history holds more than was handed on to us: the broker's message was lost or is late. */
+  catchUp(channel: LocalChannel, top: Position): void {
+    const behind = top.epoch !== channel.epoch || top.offset > channel.delivered;
+    if (behind && !channel.mending && channel.starting === null && channel.backlog === null) this.#mend(channel);
   }
 
   remove(subscription: Subscription): void {
@@ -342,6 +350,10 @@ export class Hub implements Sink {
 
 function* catchingOf(channel: LocalChannel): Iterable<Subscription> {
   for (const subscription of channel.subscriptions) if (subscription.reach === "catching") yield subscription;
+}
+
+export function hasEnded(subscription: Subscription): boolean {
+  return subscription.reach === "ended";
 }
 
 /** Whether the subscription wants this publication: not excluded, and not its own where it asked for none of those. */

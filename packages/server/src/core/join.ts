@@ -2,6 +2,7 @@
 import type { Json, Position, Since } from "@longwire/protocol";
 import { ReplyError } from "../base/failures.ts";
 import type { Core } from "./deps.ts";
+import { hasEnded } from "./hub.ts";
 import { inboxHolder } from "./inbox.ts";
 import { answerFromTop, recover, type ReplayStart } from "./recovery.ts";
 import type { Session, Subscription } from "./model.ts";
@@ -31,10 +32,10 @@ export async function join(core: Core, session: Session, request: JoinRequest): 
   try {
     if (subscription.channel.starting !== null) await subscription.channel.starting;
     const start = await startOf(core, subscription, request.since);
-    if (subscription.reach === "ended") return;
+    if (hasEnded(subscription)) return;
     if (start === "latest") answerFromTop(core, subscription, answer, true);
     else await recover(core, subscription, start, answer);
-    if (request.member !== undefined && hasNotEnded(subscription)) {
+    if (request.member !== undefined && !hasEnded(subscription)) {
       await core.presence.enter(subscription, request.member.data);
     }
   } catch (error) {
@@ -47,11 +48,6 @@ export async function join(core: Core, session: Session, request: JoinRequest): 
 export function part(core: Core, subscription: Subscription, dropped: boolean): void {
   core.hub.remove(subscription);
   core.presence.leave(subscription, dropped);
-}
-
-// A function, because the compiler believes that `reach` cannot change during an await.
-function hasNotEnded(subscription: Subscription): boolean {
-  return subscription.reach !== "ended";
 }
 
 async function startOf(

@@ -9,7 +9,7 @@ import type { Position } from "@longwire/protocol";
 import { Disconnect } from "../base/failures.ts";
 import type { HistoryPage, Publication } from "../ports/broker.ts";
 import type { Core } from "./deps.ts";
-import { isMeantFor } from "./hub.ts";
+import { hasEnded, isMeantFor } from "./hub.ts";
 import type { LocalChannel, Subscription } from "./model.ts";
 
 /** Where a replay starts. `inbox`: what is still kept is wanted even if something before it is gone. */
@@ -90,6 +90,7 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
   let page = first;
   let idleRounds = 0;
   for (;;) {
+    core.hub.catchUp(channel, page.top);
     const before = subscription.position;
     send(core, subscription, page.publications);
     idleRounds = subscription.position > before ? 0 : idleRounds + 1;
@@ -112,7 +113,8 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
 /** The synchronous block: the rest from the ring, then live. False when the ring does not reach back far enough. */
 function finish(core: Core, subscription: Subscription, epoch: string): boolean {
   const { channel } = subscription;
-  if (channel.mending || channel.epoch !== epoch) return false;
+  // Ahead of the hub: live, it would be given again what the replay has brought.
+  if (channel.mending || channel.epoch !== epoch || subscription.position > channel.delivered) return false;
   const rest = restOf(channel, subscription.position);
   if (rest === undefined) return false;
   send(core, subscription, rest);
@@ -152,8 +154,4 @@ async function drained(core: Core, subscription: Subscription): Promise<void> {
       session.drainWaiters.push(resolve);
     });
   }
-}
-
-function hasEnded(subscription: Subscription): boolean {
-  return subscription.reach === "ended";
 }

@@ -110,7 +110,15 @@ const authority: Authority = {
   admit: (token) => (token === "good" ? Promise.resolve() : Promise.reject(new ReplyError("badToken"))),
 };
 
-export function buildCore(options: { settings?: Partial<Settings>; broker?: (sink: Sink) => Broker } = {}): CoreHouse {
+export interface CoreHouseOptions {
+  readonly settings?: Partial<Settings>;
+  /** In place of the memory engine's. */
+  readonly broker?: (sink: Sink) => Broker;
+  /** Around the memory engine's, on either side. */
+  readonly wrap?: { readonly sink: (hub: Sink) => Sink; readonly broker: (broker: Broker) => Broker };
+}
+
+export function buildCore(options: CoreHouseOptions = {}): CoreHouse {
   const settings = { ...SETTINGS, ...options.settings };
   const clock = new FakeClock();
   const fanout = new FakeFanout();
@@ -135,10 +143,11 @@ export function buildCore(options: { settings?: Partial<Settings>; broker?: (sin
           idempotencyMs: 300_000,
           positionTtlMs: 86_400_000,
         },
-        sink,
+        options.wrap?.sink(sink) ?? sink,
         clock,
       );
-      engine = options.broker === undefined ? memory : { ...memory, broker: options.broker(sink) };
+      const broker = options.broker?.(sink) ?? options.wrap?.broker(memory.broker) ?? memory.broker;
+      engine = { ...memory, broker };
       return engine;
     },
   });
