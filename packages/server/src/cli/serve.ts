@@ -1,12 +1,10 @@
-import { type RunningGateway, startGateway } from "../app/serve.ts";
+import { startGateway } from "../app/serve.ts";
 import { systemClock } from "../base/clock.ts";
 import { createLogger } from "../base/log.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Command } from "./command.ts";
 import { EXIT } from "./command.ts";
-
-/** Signals closer together than this are one: Ctrl-C reaches a server behind `npm start` by the terminal, by npm and by the launcher. */
-const SAME_SIGNAL_MS = 500;
+import { createSignalHandler } from "./signals.ts";
 
 export const serve: Command = {
   help: `longwire serve [flags]
@@ -25,28 +23,13 @@ Every option of the configuration is a flag: channels.historySize is --channels-
   async run(args, terminal) {
     const { config } = loadConfig({ argv: args, env: terminal.env, cwd: terminal.cwd });
     const format = config.logFormat === "auto" ? (process.stdout.isTTY ? "pretty" : "json") : config.logFormat;
-    const signalled = waitForSignal();
+    const signals = createSignalHandler(systemClock, () => process.exit(EXIT.cannot));
+    // From the beginning: a signal during the start must end it too, in order, once it is up.
+    process.on("SIGTERM", () => signals.receive());
+    process.on("SIGINT", () => signals.receive());
     const gateway = await startGateway(config, createLogger(config.logLevel, format));
-    await signalled;
-    await stop(gateway);
+    await signals.first;
+    await gateway.stop();
     return EXIT.ok;
   },
 };
-
-async function stop(gateway: RunningGateway): Promise<void> {
-  const since = systemClock.now();
-  const again = () => {
-    if (systemClock.now() - since > SAME_SIGNAL_MS) process.exit(EXIT.cannot);
-  };
-  process.on("SIGTERM", again);
-  process.on("SIGINT", again);
-  await gateway.stop();
-}
-
-/** Listens from the beginning: a signal during the start must end it too, in order, once it is up. */
-async function waitForSignal(): Promise<void> {
-  await new Promise<void>((resolve) => {
-    process.on("SIGTERM", () => resolve());
-    process.on("SIGINT", () => resolve());
-  });
-}
