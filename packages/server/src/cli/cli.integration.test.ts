@@ -48,7 +48,7 @@ describe("longwire", () => {
   });
 
   test("every command teaches by --help with an example", async () => {
-    for (const command of ["publish", "subscribe", "token", "config", "version"]) {
+    for (const command of ["serve", "publish", "subscribe", "token", "config", "version"]) {
       const { out, status } = await longwire([command, "--help"]);
       expect(status).toBe(0);
       expect(out).toContain(`longwire ${command}`);

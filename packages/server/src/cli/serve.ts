@@ -2,8 +2,7 @@ import { startGateway } from "../app/serve.ts";
 import { systemClock } from "../base/clock.ts";
 import { createLogger } from "../base/log.ts";
 import { loadConfig } from "../config/load.ts";
-import type { Command } from "./command.ts";
-import { EXIT } from "./command.ts";
+import { type Command, EXIT } from "./command.ts";
 import { createSignalHandler } from "./signals.ts";
 
 export const serve: Command = {
