@@ -25,7 +25,11 @@ export type Mount = (request: Request, server: Server<WebSocketConnection>) => R
 export function createMounts(parts: MountParts): ReadonlyMap<string, Mount> {
   const native = nativeProtocol(parts.depthMax);
   const bare = bareProtocol(parts.depthMax);
-  return new Map([["/ws", webSocketMount(parts, (query) => (/(^|&)frames=data(&|$)/.test(query) ? bare : native))]]);
+  return new Map([["/ws", webSocketMount(parts, (query) => (wantsBare(query) ? bare : native))]]);
+}
+
+function wantsBare(query: string): boolean {
+  return query !== "" && new URLSearchParams(query).get("frames") === "data";
 }
 
 function webSocketMount(parts: MountParts, protocolOf: (query: string) => Protocol): Mount {
@@ -45,11 +49,17 @@ function webSocketMount(parts: MountParts, protocolOf: (query: string) => Protoc
       if (parts.draining()) throw new ReplyError("unavailable", "the server is going away");
       const address = server.requestIP(request)?.address ?? "";
       const connection = new WebSocketConnection(parts.fanout, protocolOf(query), handshake, address);
-      if (server.upgrade(request, { data: connection })) return undefined;
+      // The runtime looks at key and version, not at `Connection`.
+      if (asksForUpgrade(request) && server.upgrade(request, { data: connection })) return undefined;
       throw new ReplyError("badField", "the WebSocket handshake is not valid (RFC 6455 section 4.2.1)");
     } catch (error) {
       if (error instanceof ReplyError) return failureAnswer(error);
       throw error;
     }
   };
+}
+
+function asksForUpgrade(request: Request): boolean {
+  const tokens = request.headers.get("connection")?.split(",") ?? [];
+  return tokens.some((token) => token.trim().toLowerCase() === "upgrade");
 }
