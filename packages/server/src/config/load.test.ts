@@ -174,7 +174,15 @@ describe("faults", () => {
   });
 
   test("an unknown name is a fault with the nearest good one", () => {
-    expect(faultsOf(["--prot", "80"])[0]?.message).toBe("there is no such flag; did you mean --port?");
+    expect(faultsOf(["--prot", "80"])).toEqual([
+      { path: "--prot", source: "", message: "there is no such flag; did you mean --port?" },
+    ]);
+    expect(faultsOf(["--fries", "--salt=5", "80", "81"]).map(({ path }) => path)).toEqual([
+      "--fries",
+      "--salt",
+      "80",
+      "81",
+    ]);
     expect(faultsOf(["--channels-historysize=5"])[0]?.message).toContain("did you mean --channels-history-size?");
     expect(faultsOf(["--no-port"])[0]?.message).toContain("there is no such flag");
     expect(faultsOf([], { LONGWIRE_TOKEN_SECRETS: "x" })[0]?.message).toContain("did you mean LONGWIRE_TOKEN_SECRET?");

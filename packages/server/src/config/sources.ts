@@ -81,6 +81,8 @@ export function flagSettings(argv: readonly string[], report: ReportFault): Flag
         ? `there is no such flag${suggestion(name, known, "--")}`
         : "this word belongs to no flag";
       report({ path: argument.startsWith("-") ? name : argument, source: "", message });
+      // What follows an unknown flag was meant as its value.
+      if (argument.startsWith("-") && given === undefined && argv[index + 1]?.startsWith("-") === false) index++;
     } else {
       const next = given ?? argv[index + 1];
       if (given === undefined) index++;
