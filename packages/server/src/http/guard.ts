@@ -1,5 +1,5 @@
 /** API keys: who calls, and what the key may do. There are no CORS headers: the API is for servers, and a page must not hold a key. */
-import { hash, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { namespaceOf } from "@longwire/protocol";
 import { ReplyError } from "../base/failures.ts";
 import type { ApiKey, Scope } from "../config/api-key.ts";
@@ -63,5 +63,6 @@ export function createGuard(keys: readonly ApiKey[]): (header: string | null) =>
 }
 
 function digestOf(key: string): Uint8Array {
-  return hash("sha256", key, "buffer");
+  // Half the time of node:crypto's.
+  return Bun.SHA256.hash(key) as Uint8Array;
 }

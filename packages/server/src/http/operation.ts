@@ -39,6 +39,8 @@ export interface Operation extends Shown {
   readonly scope: Scope | undefined;
   readonly query: z.ZodType | undefined;
   readonly body: z.ZodType | undefined;
+  /** A short cut for bodies that are plainly good; undefined: `body` has to judge. */
+  readonly accept: ((value: unknown) => unknown) | undefined;
   /** No body is an empty object. */
   readonly bodyOptional: boolean;
   /** Whether a key that is limited to namespaces may call it; which channels, `parameters` and `run` look after. */
@@ -52,6 +54,7 @@ interface Definition<Path extends string, Query, Body> extends Shown {
   readonly scope?: Scope;
   readonly query?: z.ZodType<Query>;
   readonly body?: z.ZodType<Body>;
+  readonly accept?: (value: unknown) => Body | undefined;
   readonly confinable?: boolean;
   readonly run: (call: Call<ParameterOf<Path>, Query, Body>) => unknown;
 }
@@ -63,6 +66,7 @@ export function operation<Path extends string, Query, Body>(definition: Definiti
     scope: definition.scope,
     query: definition.query,
     body: definition.body,
+    accept: definition.accept,
     bodyOptional: definition.body instanceof z.ZodObject && definition.body.safeParse({}).success,
     confinable: definition.confinable ?? false,
     run: definition.run as unknown as Operation["run"],

@@ -2,6 +2,8 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { type Api, LIMITS, startApi } from "../../test/support/api.ts";
 import { EPOCH } from "../../test/support/fake-control.ts";
 import { ReplyError } from "../base/failures.ts";
+import { plainPublication } from "./publish-api.ts";
+import { publication } from "./schemas.ts";
 
 let api: Api;
 beforeEach(() => {
@@ -314,3 +316,79 @@ describe("batch", () => {
     }
   });
 });
+
+describe("plainPublication", () => {
+  const values: Readonly<Record<string, readonly unknown[]>> = {
+    channel: ["a", "", 5, null, ["a"]],
+    channels: [["a"], [], "a"],
+    user: ["bob", "", false],
+    users: [["bob"]],
+    data: [1, null, "", { a: [1] }, "undefined"],
+    name: ["n", "", "n".repeat(200), "n".repeat(201), "😀".repeat(100), "😀".repeat(101), 1, null],
+    key: ["k", "", "k".repeat(201), {}],
+    exclude: ["s", "", 0],
+    history: [true, false, "true", null, 0],
+    typo: [1],
+    __proto__x: [1],
+  };
+  const names = Object.keys(values);
+
+  test("never lets pass what the schema refuses, and answers the same", () => {
+    const random = new Random(20_261_120);
+    let passed = 0;
+    for (let n = 0; n < 20_000; n++) {
+      const body: Record<string, unknown> = {};
+      if (random.below(4) > 0) body["channel"] = "a";
+      if (random.below(4) > 0) body["data"] = { n };
+      for (let more = random.below(4); more > 0; more--) {
+        const name = names[random.below(names.length)] ?? "";
+        const choices = values[name] ?? [];
+        body[name] = choices[random.below(choices.length)];
+      }
+      const text = JSON.stringify(body).replace("__proto__x", "__proto__");
+      const plain = plainPublication(JSON.parse(text));
+      const checked = publication.safeParse(JSON.parse(text));
+      if (plain === undefined) continue;
+      passed++;
+      expect([text, checked.success]).toEqual([text, true]);
+      expect(plain).toEqual(checked.data as typeof plain);
+    }
+    expect(passed).toBeGreaterThan(3000);
+  });
+
+  test("takes the common ones", () => {
+    for (const body of [
+      { channel: "a", data: 1 },
+      { user: "bob", data: null, name: "n", key: "k", exclude: "s", history: false },
+    ]) {
+      expect(plainPublication(body)).toBe(body as never);
+    }
+  });
+
+  test("leaves everything else to the schema", () => {
+    for (const body of [
+      null,
+      5,
+      "x",
+      [],
+      {},
+      { channel: "a" },
+      { channels: ["a"], data: 1 },
+      { channel: "a", user: "b", data: 1 },
+    ]) {
+      expect(plainPublication(body)).toBeUndefined();
+    }
+  });
+});
+
+/** Mulberry32: the same numbers in every run. */
+class Random {
+  constructor(private state: number) {}
+
+  below(limit: number): number {
+    this.state = (this.state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
+  }
+}
