@@ -107,7 +107,7 @@ function draw(): void {
   language.ariaLabel = words.say("language");
   language.lang = words.language === "zh" ? "en" : "zh-CN";
   const rename = byId("rename");
-  rename.replaceChildren(makeDisc(self.name), make("span", "", self.name));
+  rename.replaceChildren(makeDisc(self.name), make("span", "own-name", self.name));
   rename.ariaLabel = rename.title = `${words.say("changeName")}: ${self.name}`;
   messageInput.placeholder = words.say("messageTo", { room: name });
   messageInput.ariaLabel = words.say("message");

@@ -27,6 +27,7 @@ export function makeDisc(name: string): HTMLElement {
 
 export function paint(element: HTMLElement, name: string): void {
   let hash = 7;
-  for (const char of name) hash = (hash * 31 + (char.codePointAt(0) ?? 0)) % 360;
-  element.style.setProperty("--hue", String(hash));
+  for (const char of name) hash = (hash * 31 + (char.codePointAt(0) ?? 0)) % 65_521;
+  // Steps of the golden angle: neighbouring sums get distant colours.
+  element.style.setProperty("--hue", String(Math.round((hash * 137.508) % 360)));
 }

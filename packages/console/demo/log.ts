@@ -24,15 +24,20 @@ export class Log {
   /** Own messages by id, until the next page. */
   readonly #own = new Map<string, Shown>();
   #last: ChatMessage | undefined;
+  /** The reader was at the end when the list had its last size. */
+  #follows = true;
 
   constructor(words: Words, self: string, again: (message: ChatMessage) => void) {
     this.#words = words;
     this.#self = self;
     this.#again = again;
     this.#list.addEventListener("scroll", () => {
-      if (this.#isAtEnd) this.#below.hidden = true;
+      this.#follows = this.#isAtEnd;
+      if (this.#follows) this.#below.hidden = true;
     });
     this.#below.addEventListener("click", () => this.#scroll());
+    // The notice above and a phone's keyboard take room away: the end stays in view.
+    new ResizeObserver(() => this.#follows && this.#scroll()).observe(this.#list);
   }
 
   /** Starts anew. Own messages that are not through yet stay. */

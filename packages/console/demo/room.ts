@@ -2,7 +2,7 @@
  * A chat room on a channel: the last messages, then everything after them without a gap, who is here, and own messages with
  * what became of them.
  */
-import { type Channel, type Client, type Json, LongwireError, type Member } from "@longwire/client";
+import { type Channel, type Client, type Json, LongwireError, type Member, type Message } from "@longwire/client";
 
 /** What people write; anybody may publish to the channel, so nothing of it is certain. */
 export interface ChatMessage {
@@ -49,6 +49,8 @@ export class Room {
   #loaded = false;
   #loading = false;
   #closed = false;
+  /** What arrives while the history is fetched anew. */
+  #held: Message<Json>[] | undefined;
 
   constructor(client: Client, name: string, self: Self, events: RoomEvents) {
     this.#client = client;
@@ -57,7 +59,7 @@ export class Room {
     const channel = client.channel(name, { presence: { name: self.name }, events: true });
     this.#channel = channel;
     this.#off = [
-      channel.on("message", ({ data }) => events.arrived(readMessage(data, Date.now()))),
+      channel.on("message", (message) => this.#arrived(message)),
       channel.on("join", (member) => this.#join(member)),
       channel.on("leave", (member) => this.#leave(member)),
       channel.on("subscribed", ({ recovered }) => this.#subscribed(recovered)),
@@ -83,12 +85,13 @@ export class Room {
   /** Also again after a failure: the same key, so it is stored once whatever became of the first. */
   async publish(message: ChatMessage): Promise<void> {
     this.#events.sending(message, "pending");
+    let state: SendState = "sent";
     try {
       await this.#channel.publish({ ...message }, { key: message.id });
-      this.#events.sending(message, "sent");
     } catch {
-      this.#events.sending(message, "failed");
+      state = "failed";
     }
+    if (!this.#closed) this.#events.sending(message, state);
   }
 
   /** The last messages first, then the subscription from exactly there. */
@@ -122,8 +125,34 @@ export class Room {
 
   #subscribed(recovered: boolean): void {
     void this.#listMembers();
-    if (recovered) return;
-    this.#events.missed();
+    if (!recovered) void this.#reload();
+  }
+
+  #arrived(message: Message<Json>): void {
+    if (this.#held === undefined) this.#events.arrived(readMessage(message.data, Date.now()));
+    else this.#held.push(message);
+  }
+
+  /** What lies between was not to be had: shows what there is, instead of a hole. */
+  async #reload(): Promise<void> {
+    if (this.#held !== undefined) return;
+    this.#held = [];
+    let top = 0;
+    try {
+      const { publications, position } = await this.#channel.history({ limit: HISTORY_COUNT, reverse: true });
+      if (this.#closed) return;
+      top = position.offset;
+      this.#events.began(publications.toReversed().map(({ data, time }) => readMessage(data, time)));
+    } catch (error) {
+      if (!(error instanceof LongwireError)) throw error;
+    } finally {
+      const held = this.#held;
+      this.#held = undefined;
+      if (!this.#closed) {
+        this.#events.missed();
+        for (const message of held) if ((message.offset ?? Infinity) > top) this.#arrived(message);
+      }
+    }
   }
 
   async #listMembers(): Promise<void> {
