@@ -8,8 +8,7 @@
  *     await engine.close();
  *     const again = folders.open(folder, { boot: "second" }); // as if the machine had been started again
  *
- * An engine that is not closed holds its folder: to get rid of a process without a clean stop, run it as a child and kill it
- * (`sqlite-child.ts`).
+ *     const child = folders.start(folder, { boot: "first" });  // another process on it, to be killed
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,6 +20,7 @@ import type { Sink } from "../../src/ports/broker.ts";
 import type { Engine, EngineSettings } from "../../src/ports/engine.ts";
 import { RecordingSink, settingsOf } from "./engine.ts";
 import { FakeClock } from "./fake-clock.ts";
+import { type Child, startChild } from "./sqlite-child.ts";
 
 export interface OpenOptions {
   readonly settings?: Partial<EngineSettings>;
@@ -39,6 +39,15 @@ export class SqliteFolders {
     const folder = mkdtempSync(join(tmpdir(), "longwire-sqlite-"));
     this.#made.push(folder);
     return folder;
+  }
+
+  /** A process with an engine on the folder, to be killed: see `sqlite-child.ts`. */
+  start(folder: string, options: { boot?: string; sync?: "normal" | "full"; count?: number } = {}): Child {
+    const { boot = "first", ...rest } = options;
+    const own = this.make();
+    const bootIdFile = join(own, "boot-id");
+    writeFileSync(bootIdFile, boot);
+    return startChild(folder, { bootIdFile, linesFile: join(own, "lines"), ...rest });
   }
 
   open(folder: string, options: OpenOptions = {}): Engine {

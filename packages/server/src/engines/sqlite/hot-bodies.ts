@@ -25,6 +25,11 @@ export class HotBodies {
 
   constructor(readonly bytesMax: number) {}
 
+  /** Entries of the queue, those of publications that are gone included. */
+  get waiting(): number {
+    return this.#offsets.length;
+  }
+
   /** A body has come into memory; older ones go. */
   add(channel: ChannelHistory, offset: number, body: Publication): void {
     this.#channels.push(channel);
