@@ -67,6 +67,10 @@ export interface Settings {
 }
 
 export function settle(options: ClientOptions): Settings {
+  const persist = options.persist ?? "none";
+  // Looked for only where it is used: Node.js warns at the mere look.
+  const find = (which: "session" | "local"): StorageLike | undefined =>
+    options.storage?.[which] ?? (persist === "none" ? undefined : systemStorage(which));
   return {
     token: options.token,
     getToken: options.getToken,
@@ -74,17 +78,14 @@ export function settle(options: ClientOptions): Settings {
     backoff: { minMs: 1000, maxMs: 30_000, factor: 2, ...options.backoff },
     jitter: options.jitter ?? "full",
     resetOn: options.resetOn ?? "stable",
-    persist: options.persist ?? "none",
+    persist,
     requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
     queueTimeoutMs: options.queueTimeoutMs ?? 60_000,
     queueCountMax: options.queueCountMax ?? 1000,
     queueBytesMax: options.queueBytesMax ?? 2 ** 20,
     report: options.onError ?? systemReport,
     WebSocket: options.WebSocket,
-    storage: {
-      session: options.storage?.session ?? systemStorage("session"),
-      local: options.storage?.local ?? systemStorage("local"),
-    },
+    storage: { session: find("session"), local: find("local") },
     surroundings: options.surroundings ?? systemSurroundings(),
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,

@@ -38,15 +38,15 @@ const events: RoomEvents = {
     drawTitle();
   },
   sending: (message, state) => log.mark(message, state),
-  joined: (name) => log.line(words.say("joined", { name: name || words.say("somebody") })),
-  left: (name) => log.line(words.say("left", { name: name || words.say("somebody") })),
+  joined: (name) => log.line("joined", { name: name || words.say("somebody") }),
+  left: (name) => log.line("left", { name: name || words.say("somebody") }),
   members(names) {
     people = names;
     drawMembers();
   },
-  missed: () => log.line(words.say("missed")),
-  noHistory: () => log.line(words.say("noHistory")),
-  refused: (reason) => log.line(words.say("refused", { reason })),
+  missed: () => log.line("missed"),
+  noHistory: () => log.line("noHistory"),
+  refused: (reason) => log.line("refused", { reason }),
 };
 
 function keep(key: string, make: () => string): string {
@@ -177,6 +177,7 @@ byId("language").addEventListener("click", () => {
   words.language = words.language === "zh" ? "en" : "zh";
   localStorage.setItem("longwire demo language", words.language);
   draw();
+  log.redraw();
 });
 membersToggle.addEventListener("click", () => toggleMembers(!membersPanel.classList.contains("open")));
 document.addEventListener("keydown", (event) => {

@@ -1,7 +1,7 @@
 /** The list of messages: groups what one person writes in a row, keeps the end in view while the reader is there. */
 import { byId, make, makeDisc, paint } from "./dom.ts";
 import type { ChatMessage, SendState } from "./room.ts";
-import type { Words } from "./words.ts";
+import type { Word, Words } from "./words.ts";
 
 /** Messages of one person closer than this stand together. */
 const GROUP_MS = 5 * 60_000;
@@ -24,6 +24,8 @@ export class Log {
   /** Own messages by id, until the next page. */
   readonly #own = new Map<string, Shown>();
   #last: ChatMessage | undefined;
+  /** What an element says, to say it again in another language. */
+  readonly #texts = new WeakMap<Element, () => string>();
   /** The reader was at the end when the list had its last size. */
   #follows = true;
 
@@ -44,7 +46,7 @@ export class Log {
   begin(messages: readonly ChatMessage[]): void {
     const unsent = Array.from(this.#own.values()).filter(({ element }) => element.dataset["state"] !== "sent");
     this.clear();
-    if (messages.length === 0 && unsent.length === 0) this.line(this.#words.say("first"), "empty");
+    if (messages.length === 0 && unsent.length === 0) this.line("first", {}, "empty");
     for (const message of messages) this.#append(message, false);
     for (const { message, element } of unsent) {
       if (this.#own.has(message.id)) continue;
@@ -52,6 +54,14 @@ export class Log {
       this.mark(message, element.dataset["state"] as SendState);
     }
     this.#scroll();
+  }
+
+  /** Says everything again, in the language of now. */
+  redraw(): void {
+    for (const element of this.#list.querySelectorAll("*")) {
+      const text = this.#texts.get(element);
+      if (text !== undefined) element.textContent = text();
+    }
   }
 
   clear(): void {
@@ -77,21 +87,22 @@ export class Log {
     if (shown === undefined || shown.element.dataset["state"] === "sent") return;
     const { element } = shown;
     element.dataset["state"] = state;
-    const meta = element.querySelector(".meta");
-    const time = this.#words.clock(message.time);
-    if (meta !== null) meta.textContent = state === "pending" ? this.#words.say("sending") : time;
+    const meta = element.querySelector<HTMLElement>(".meta");
+    const isPending = state === "pending";
+    if (meta !== null)
+      this.#write(meta, () => (isPending ? this.#words.say("sending") : this.#words.clock(message.time)));
     element.querySelector(".again")?.remove();
     if (state !== "failed") return;
-    const again = make("button", "again", this.#words.say("failed"));
+    const again = this.#write(make("button", "again"), () => this.#words.say("failed"));
     again.type = "button";
     again.addEventListener("click", () => this.#again(message));
     this.#following(() => element.append(again), true);
   }
 
   /** A line about the room. */
-  line(text: string, className: string = ""): void {
+  line(word: Word, values: Readonly<Record<string, string>> = {}, className: string = ""): void {
     this.#following(() => {
-      this.#list.append(make("li", `line ${className}`, text));
+      this.#list.append(this.#write(make("li", `line ${className}`), () => this.#words.say(word, values)));
       this.#last = undefined;
     }, false);
   }
@@ -119,17 +130,16 @@ export class Log {
     this.#list.querySelector(".empty")?.remove();
     const isMine = message.from === this.#self && message.id !== "";
     const before = this.#last;
-    const day = this.#words.day(message.time, Date.now());
-    if (before === undefined || this.#words.day(before.time, Date.now()) !== day) this.#day(day);
+    this.#day(message.time);
     const isFirst =
       before === undefined ||
       before.from !== message.from ||
       before.name !== message.name ||
       message.time - before.time > GROUP_MS;
     const name = message.name || this.#words.say("somebody");
-    const time = make("time", "meta", this.#words.clock(message.time));
+    const time = this.#write(make("time", "meta"), () => this.#words.clock(message.time));
     time.dateTime = new Date(message.time).toISOString();
-    const author = make("span", "author", name);
+    const author = this.#write(make("span", "author"), () => message.name || this.#words.say("somebody"));
     paint(author, name);
     const bubble = make("div", "bubble", make("span", "text", message.text), time);
     const classes = `message${isMine ? " mine" : ""}${isFirst ? " first" : ""}${isNew ? " new" : ""}`;
@@ -144,9 +154,17 @@ export class Log {
   }
 
   /** The day, where it is another than the one before. */
-  #day(day: string): void {
-    const days = this.#list.querySelectorAll(".day");
-    if (days[days.length - 1]?.textContent === day) return;
-    this.#list.append(make("li", "line day", day));
+  #day(time: number): void {
+    const day = new Date(time).toDateString();
+    if (Array.from(this.#list.querySelectorAll<HTMLElement>(".day")).at(-1)?.dataset["day"] === day) return;
+    const line = this.#write(make("li", "line day"), () => this.#words.day(time, Date.now()));
+    line.dataset["day"] = day;
+    this.#list.append(line);
+  }
+
+  #write<E extends HTMLElement>(element: E, text: () => string): E {
+    this.#texts.set(element, text);
+    element.textContent = text();
+    return element;
   }
 }
