@@ -56,6 +56,7 @@ export async function runPublish(bench: Bench): Promise<void> {
     variants.map((each) => ({
       server: each.name,
       "publications/s": median(each.rates),
+      "publications/CPU s": median(each.rates.map((_, round) => perCpuSecond(each, round))),
       "x handler": ratio(each, yardstick),
       "x handler by CPU time": ratio(each, yardstick, perCpuSecond),
       "p99 ms": median(each.p99Us) / 1000,
