@@ -54,10 +54,11 @@ test("[P1] [P2] [P3] 50 readers whose connections are cut at random see 20,000 p
   const readers = Array.from({ length: 50 }, () => read(proxy.url, "a"));
   await until("all are subscribed", () => readers.every(({ epochs }) => epochs.size > 0));
 
-  let published = 0;
+  const numbers = upTo(COUNT);
   const publisher = async (): Promise<void> => {
-    while (published < COUNT) {
-      const batch = upTo(Math.min(20, COUNT - published)).map(() => ({ channel: "a", data: ++published }));
+    for (;;) {
+      const batch = numbers.splice(0, 20).map((data) => ({ channel: "a", data }));
+      if (batch.length === 0) return;
       const { status } = await server.api("POST", "/api/batch", { publications: batch });
       expect(status).toBe(200);
     }
@@ -168,7 +169,7 @@ test("[IN-7] a message to somebody offline arrives at the first page ever opened
     const probe = await connectClient(server.url, { token });
     await Bun.sleep(100);
     const seen = probe.messages("@bob").length;
-    probe.close();
+    await probe.close();
     return seen === 0;
   });
   first.client.disconnect();

@@ -32,9 +32,8 @@ function forward(
   data?: Uint8Array,
 ): void {
   if (data !== undefined) waiting.push(new Uint8Array(data));
-  while (to !== undefined && waiting.length > 0) {
-    const [first] = waiting;
-    if (first === undefined) break;
+  if (to === undefined) return;
+  for (let [first] = waiting; first !== undefined; [first] = waiting) {
     const written = to.write(first);
     if (written < 0) return;
     if (written < first.length) {

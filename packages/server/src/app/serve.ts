@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { Server } from "bun";
 import { originCheck } from "../auth/origin.ts";
+import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/failures.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/schema.ts";
@@ -14,6 +15,9 @@ import { createMounts } from "./mounts.ts";
 import { postureOf, type Posture } from "./posture.ts";
 import { settingsOf } from "./settings.ts";
 import { VERSION } from "./version.ts";
+
+/** How long requests in flight may still take once all clients are gone. */
+const ANSWER_MS = 1000;
 
 export interface RunningGateway {
   readonly url: string;
@@ -49,7 +53,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
       // No new connections; those there are told, requests in flight are answered.
       const idle = server.stop();
       await parts.drain(config.drainSeconds * 1000);
-      await Promise.race([idle, Bun.sleep(1000)]);
+      await Promise.race([idle, new Promise<void>((resolve) => systemClock.after(ANSWER_MS, resolve))]);
       await server.stop(true);
       parts.stop();
       await parts.engine.close();

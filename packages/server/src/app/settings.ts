@@ -1,5 +1,4 @@
 /** Configuration to what the core wants to be told. */
-import { StartupError } from "../base/failures.ts";
 import { type ChannelOptions, channelOptionsOf, type Config, type NamespaceOptions } from "../config/schema.ts";
 import type { ChannelOptions as CoreChannelOptions, Settings } from "../core/settings.ts";
 import type { Posture } from "./posture.ts";
@@ -14,12 +13,6 @@ const DEMO: NamespaceOptions = {
 };
 
 export function settingsOf(config: Config, posture: Posture, version: string): Settings {
-  if (config.publicationBytesMax > config.queueBytesMax) {
-    throw new StartupError(
-      `publicationBytesMax: a publication of ${config.publicationBytesMax} bytes would not fit into queueBytesMax, ${config.queueBytesMax} bytes`,
-      "raise queueBytesMax or lower publicationBytesMax",
-    );
-  }
   const namespaces = new Map<string, CoreChannelOptions>();
   const resolve = (options: ChannelOptions): CoreChannelOptions => channelSettings(options, posture);
   for (const name of Object.keys(config.namespaces)) namespaces.set(name, resolve(channelOptionsOf(config, name)));

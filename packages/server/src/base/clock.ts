@@ -11,12 +11,11 @@ export interface Clock {
   every(ms: number, run: () => void): Timer;
 }
 
-/** The machine's own clock. Its timers do not keep the process alive. */
+/** The machine's own clock. `every` does not keep the process alive; `after` does, since somebody waits for it. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms);
-    timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
   every(ms, run) {

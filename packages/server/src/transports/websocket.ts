@@ -14,6 +14,8 @@ import type { Protocol } from "../ports/protocol.ts";
 /** What an upgrade leaves for the opened socket. */
 export class WebSocketConnection implements Connection {
   socket: ServerWebSocket<WebSocketConnection> | null = null;
+  /** Said once the client has taken what is queued before it. */
+  #goodbye: Disconnect | null = null;
   session: SessionHandle | null = null;
 
   constructor(
@@ -63,7 +65,17 @@ export class WebSocketConnection implements Connection {
   close(goodbye: Disconnect): void {
     // A paused socket would never see the client's answer to our close frame.
     this.resume();
-    this.socket?.close(goodbye.code, reasonOf(goodbye.message));
+    this.#goodbye = goodbye;
+    this.drained();
+  }
+
+  /**
+   * Closes as soon as nothing is queued. Closing at once would send the same bytes, but the runtime reports the connection as
+   * closed at that moment (measured), and a server that stops would leave with the queue unsent.
+   */
+  drained(): void {
+    if (this.#goodbye === null || this.buffered() > 0) return;
+    this.socket?.close(this.#goodbye.code, reasonOf(this.#goodbye.message));
   }
 
   cut(): void {
@@ -102,6 +114,7 @@ export function webSocketHandler(gateway: Gateway, messageBytesMax: number): Web
       else gateway.violated(session, "binaryFrame");
     },
     drain(socket) {
+      socket.data.drained();
       if (socket.data.session !== null) gateway.drained(socket.data.session);
     },
     ping(socket) {

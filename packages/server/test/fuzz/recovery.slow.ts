@@ -79,7 +79,7 @@ class ModelClient {
       throw new Error(`${frame.channel}: ${frame.offset} after ${follow.position.offset}`);
     }
     if (frame.data !== frame.offset)
-      throw new Error(`${frame.channel}: offset ${frame.offset} carries ${String(frame.data)}`);
+      throw new Error(`${frame.channel}: offset ${frame.offset} carries ${JSON.stringify(frame.data)}`);
     follow.position = { epoch: follow.position.epoch, offset: frame.offset };
   }
 
