@@ -43,7 +43,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
   fanout.attach(server);
   const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server.port}`;
   log.info("listening", { url, engine: config.engine, version: VERSION });
-  if (posture.madeKeyFile !== undefined) process.stdout.write(welcome(url, posture));
+  if (posture.madeKeyFile !== undefined) process.stdout.write(welcome(url, posture, config.tokenSecret !== undefined));
 
   return {
     url,
@@ -130,15 +130,19 @@ function startupErrorOf(error: unknown, host: string, port: number): unknown {
 }
 
 /** What a newcomer sees: a page to open and a line to paste. The key itself stays in its file. */
-function welcome(url: string, { madeKeyFile, demo }: Posture): string {
-  const key = `$(cat '${resolve(madeKeyFile ?? "")}')`;
+function welcome(url: string, { madeKeyFile, demo, loopback }: Posture, hasTokenSecret: boolean): string {
+  const file = resolve(madeKeyFile ?? "").replaceAll("'", String.raw`'\''`);
+  const key = `$(cat '${file}')`;
   const channel = demo ? "demo:lobby" : "news";
   const data = demo ? `{"name":"curl","text":"hello"}` : `"hello"`;
+  const advice = hasTokenSecret
+    ? "No API key is configured, so the server made one. Before going public: apiKey, see docs/configuration.md"
+    : "No secrets are configured, so nobody else can reach it. Before going public: apiKey and tokenSecret, see docs/configuration.md";
   return `
-Longwire serves this machine at ${url}${demo ? `\n  chat:     open ${url}/demo in two windows` : ""}
+Longwire serves ${loopback ? "this machine at " : ""}${url}${demo ? `\n  chat:     open ${url}/demo in two windows` : ""}
   publish:  curl ${url}/api/publish -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '{"channel":"${channel}","data":${data}}'
 
-No secrets are configured, so nobody else can reach it. Before going public: apiKey and tokenSecret, see docs/configuration.md
+${advice}
 
 `;
 }

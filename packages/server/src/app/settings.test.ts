@@ -16,7 +16,7 @@ const POSTURE: Posture = {
 };
 
 function configOf(...argv: string[]): Config {
-  return loadConfig({ argv, env: {}, cwd: "/" }).config;
+  return loadConfig({ argv, env: {}, cwd: import.meta.dir }).config;
 }
 
 function settings(posture: Partial<Posture> = {}, ...argv: string[]): Settings {
