@@ -43,6 +43,17 @@ test("a publish cut off before its answer goes out again with the same key, in i
   await Promise.all([first, second, third]);
 });
 
+test("a message that is too large is not sent again over every next connection", async () => {
+  const rig = await new Rig().connect();
+  rig.server.answers.publish = () => undefined;
+  const sent = rig.client.channel<string>("a").publish("x".repeat(1000));
+  rig.server.last.close(1009, "");
+  const error = await sent.catch((error: unknown) => error);
+  expect(error).toMatchObject({ reason: "refused", code: 104, remedy: "final" });
+  await rig.clock.advance(1000);
+  expect(rig.server.last.sent("publish")).toEqual([]);
+});
+
 test("channels are subscribed again before what waited goes out", async () => {
   const rig = new Rig();
   const channel = rig.client.channel<string>("a").subscribe();

@@ -23,6 +23,9 @@ export interface ClientEvents {
   error: unknown;
 }
 
+/** The way of a server, or of a proxy before it, to refuse a message that is too large (RFC 6455, 7.4.1). */
+const TOO_LARGE = 1009;
+
 const ONCE: RequestPolicy = { repeat: false, queue: true };
 
 export class Client {
@@ -65,7 +68,7 @@ export class Client {
       state: (state) => this.#moved(state),
       greeting: () => ({ session: this.#session, since: this.#madePositions() }),
       up: (frame) => this.#up(frame),
-      down: () => this.#down(),
+      down: (code) => this.#down(code),
       frame: (frame) => this.#received(frame),
       forgetSession: () => (this.#session = undefined),
     });
@@ -217,9 +220,9 @@ export class Client {
     this.#inbox = inbox;
   }
 
-  #down(): void {
+  #down(code: number): void {
     for (const subscription of this.#subscriptions.values()) subscription.down();
-    this.#requests.down();
+    this.#requests.down(code === TOO_LARGE);
   }
 
   #moved(state: ConnectionState): void {

@@ -28,8 +28,8 @@ export interface ConnectorEvents {
   greeting(): { readonly session: string | undefined; readonly since: Extract<Command, { type: "connect" }>["since"] };
   /** The session stands. Called before the state says so. */
   up(frame: ConnectedFrame): void;
-  /** It no longer does. */
-  down(): void;
+  /** It no longer does; `code` says why, 0 when the client itself ended it. */
+  down(code: number): void;
   /** A frame for the client. */
   frame(frame: ServerFrame): void;
   /** Another tab goes on with this session: do not ask for it again. */
@@ -198,7 +198,7 @@ export class Connector {
 
   /** The connection ended or did not come about: the code says what to do. */
   #lost(code: number, reason: string, after: number = 0, reconnect: boolean = true): void {
-    this.#drop();
+    this.#drop(code);
     const replaced = code === REPLACED;
     // Two tabs had one session, and the other keeps it: this one takes a new session.
     if (replaced) this.#events.forgetSession();
@@ -228,7 +228,7 @@ export class Connector {
   }
 
   /** Leaves whatever stands or is being opened. */
-  #drop(): void {
+  #drop(code: number = 0): void {
     this.#turn++;
     this.#timer?.cancel();
     this.#stable?.cancel();
@@ -240,7 +240,7 @@ export class Connector {
     if (this.state.status !== "connected") return;
     // No longer connected for whoever sends from `down`; the caller says what follows.
     this.state = { status: "connecting", attempt: this.#attempt };
-    this.#events.down();
+    this.#events.down(code);
   }
 
   #move(state: ConnectionState): void {

@@ -2,7 +2,7 @@
  * Requests that wait for their answer, sent or not yet: one table in the order of asking, so that what a cut left
  * unanswered goes out again first and in its old order. Bounded in count and bytes.
  */
-import type { Command, ServerFrame } from "@longwire/protocol";
+import type { Command, ERRORS, ServerFrame } from "@longwire/protocol";
 import { LongwireError } from "./failures.ts";
 import type { Clock, Timer } from "./platform.ts";
 
@@ -12,6 +12,9 @@ export type Draft = Command extends infer C
     ? { readonly [K in keyof C as Exclude<K, "id">]: C[K] | (K extends "type" ? never : undefined) }
     : never
   : never;
+
+// Typed by the table instead of read from it, for size.
+const MESSAGE_TOO_LARGE: (typeof ERRORS)["tooLarge"]["code"] = 104;
 
 export interface RequestPolicy {
   /** Whether it may go out again after a cut: only what does no harm when done twice. */
@@ -92,10 +95,17 @@ export class Requests {
     }
   }
 
-  /** The connection is gone: what may be repeated waits for the next one. */
-  down(): void {
+  /**
+   * The connection is gone: what may be repeated waits for the next one. `tooLarge`: for the size of something sent, and
+   * whatever it was would end the next one as well.
+   */
+  down(tooLarge: boolean): void {
     for (const [id, entry] of Array.from(this.#entries)) {
       if (!entry.sent) continue;
+      if (tooLarge) {
+        this.#finish(id, new LongwireError("refused", "a message was larger than allowed", MESSAGE_TOO_LARGE));
+        continue;
+      }
       if (!entry.policy.repeat) {
         this.#finish(id, new LongwireError("lost", "the connection broke before the answer came"));
         continue;

@@ -286,6 +286,18 @@ test("the positions of what the server subscribes by itself go with `connect`", 
   expect(rig.server.last.sent("connect")[0]?.since).toEqual({ news: { epoch: "e", offset: 3 } });
 });
 
+test("an inbox that the server could not make for now is asked for", async () => {
+  const rig = new Rig();
+  rig.server.connected = { user: "bob" };
+  const found = offsets(rig.client.inbox<string>());
+  await rig.connect();
+  rig.server.last.send({ type: "unsubscribed", channel: "@bob", code: 201, reason: "for now" });
+  await rig.clock.advance(1000);
+  expect(rig.server.last.sent("subscribe")[0]?.channel).toBe("@bob");
+  rig.server.last.send(message("@bob", 1));
+  expect(found).toEqual([1]);
+});
+
 test("messages of a server-made subscription wait until somebody listens, unacknowledged", async () => {
   const rig = new Rig();
   rig.server.connected = { user: "bob" };

@@ -212,6 +212,8 @@ export class Subscription {
     if (code === undefined) return;
     const remedy = remedyOf(code);
     const getToken = this.#options.getToken;
+    // What the server could not make by itself for now is asked for: nobody else would bring the inbox back.
+    if (remedy === "retry" && (this.made || personalUser(this.name) !== undefined)) this.#wanted = true;
     if (!this.#wanted || remedy === "final") {
       this.#end({ status: "unsubscribed", code, ...(reason !== undefined && { reason }) });
       return;
