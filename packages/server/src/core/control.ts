@@ -22,6 +22,7 @@ import type { Core } from "./deps.ts";
 import { part } from "./join.ts";
 import { pageOf } from "./paging.ts";
 import { keepLuggage } from "./resume.ts";
+import { refusalOfGift } from "./rights.ts";
 import type { Session, SessionLuggage } from "./model.ts";
 
 type SessionData = { readonly [key: string]: Json };
@@ -251,6 +252,8 @@ export class CoreControl implements Control {
   /** Subscribes the session in the application's name: for this session's whole life, resumes included. */
   async #give(session: Session, channel: string): Promise<void> {
     checkChannel(channel);
+    const refused = refusalOfGift(session, channel);
+    if (refused !== undefined) throw refused;
     if (!session.luggage.channels.includes(channel))
       this.#pack(session, { channels: [...session.luggage.channels, channel] });
     if (session.subscription(channel) === undefined) await joinByServer(this.core, session, channel, undefined);

@@ -5,6 +5,8 @@ import type { Action, Allow } from "../ports/authority.ts";
 import type { Session } from "./model.ts";
 import type { ChannelOptions } from "./settings.ts";
 
+const NOT_YOURS = "it is the personal channel of somebody else";
+
 /** Why the session may not do this, or undefined when it may. */
 export function refusal(
   session: Session,
@@ -12,12 +14,10 @@ export function refusal(
   channel: string,
   options: ChannelOptions,
 ): ReplyError | undefined {
-  const { user } = session;
   if (isForeignWorld(channel)) return new ReplyError("forbidden", "the channel belongs to clients of another protocol");
+  const { user } = session;
   const owner = personalUser(channel);
-  if (owner !== undefined && owner !== user && action !== "publish") {
-    return new ReplyError("forbidden", "it is the personal channel of somebody else");
-  }
+  if (owner !== undefined && owner !== user && action !== "publish") return new ReplyError("forbidden", NOT_YOURS);
   const rule = options[action];
   if (rule === "nobody") return new ReplyError("forbidden", `clients may not ${verb(action)} here`);
   const { allow } = session.identity;
@@ -44,6 +44,13 @@ export function refusal(
         `a token must allow to ${verb(action)} here`,
       );
   }
+}
+
+/** Why the server may not subscribe the session by itself, whoever says so: a token, a backend. Nobody reads somebody else's channel. */
+export function refusalOfGift(session: Session, channel: string): ReplyError | undefined {
+  if (isForeignWorld(channel)) return new ReplyError("forbidden", "the channel belongs to clients of another protocol");
+  const owner = personalUser(channel);
+  return owner === undefined || owner === session.user ? undefined : new ReplyError("forbidden", NOT_YOURS);
 }
 
 /** Whether a token for this one channel can open it. */

@@ -4,6 +4,7 @@ import { ReplyError } from "../../base/failures.ts";
 import type { Core } from "../deps.ts";
 import { join } from "../join.ts";
 import { resume } from "../resume.ts";
+import { refusalOfGift } from "../rights.ts";
 import { ANONYMOUS, type Session } from "../model.ts";
 
 export async function connect(core: Core, session: Session, command: Omit<ConnectCommand, "type">): Promise<void> {
@@ -69,6 +70,8 @@ export async function joinByServer(
 ): Promise<void> {
   if (session.state !== "open") return;
   try {
+    const refused = refusalOfGift(session, channel);
+    if (refused !== undefined) throw refused;
     await join(core, session, { channel, since, events: false, echo: true, byServer: true });
   } catch (error) {
     if (!(error instanceof ReplyError)) throw error;
