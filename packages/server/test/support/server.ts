@@ -55,9 +55,10 @@ export interface TestServer {
   restart(flags?: Flags): Promise<void>;
 }
 
-/** Arguments for the command line: defaults, then `flags`. */
+/** Arguments for the command line: defaults, then `flags`. One with an empty value is left out. */
 export function argumentsOf(flags: Flags): string[] {
-  return Object.entries({ ...DEFAULTS, ...flags }).map(([key, value]) => `--${key}=${value}`);
+  const all = Object.entries({ ...DEFAULTS, ...flags }).filter(([, value]) => value !== "");
+  return all.map(([key, value]) => `--${key}=${value}`);
 }
 
 /** A token signed with the test's secret; `exp` is Unix seconds. */
