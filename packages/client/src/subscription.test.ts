@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import type { ServerFrame } from "@longwire/protocol";
 import { FakeClock, settle } from "../test/support/fake-clock.ts";
 import { message } from "../test/support/fake-server.ts";
 import { Rig } from "../test/support/rig.ts";
@@ -352,17 +353,21 @@ test("an acknowledgement that a cut held up goes out after it, unless the number
 });
 
 test("subscribing what the server subscribes by itself is no error, whichever comes first", async () => {
-  const rig = await new Rig().connect();
-  rig.server.answers.subscribe = ({ id, channel }, connection) => {
-    queueMicrotask(() => connection.send({ type: "subscribed", channel, epoch: "e", offset: 7, recovered: true }));
-    return { type: "error", id, code: 107, message: "already" };
-  };
-  const channel = rig.client.channel("news").subscribe();
-  const statuses: string[] = [];
-  channel.on("state", ({ status }) => statuses.push(status));
-  await settle();
-  expect(channel.state).toEqual({ status: "subscribed", recovered: true, position: { epoch: "e", offset: 7 } });
-  expect(statuses).toEqual(["subscribed"]);
+  for (const errorFirst of [true, false]) {
+    const rig = await new Rig().connect();
+    rig.server.answers.subscribe = () => undefined;
+    const channel = rig.client.channel("news").subscribe();
+    const statuses: string[] = [];
+    channel.on("state", ({ status }) => statuses.push(status));
+    const id = rig.server.last.sent("subscribe")[0]?.id ?? 0;
+    const frames: ServerFrame[] = [
+      { type: "error", id, code: 107, message: "already" },
+      { type: "subscribed", channel: "news", epoch: "e", offset: 7, recovered: true },
+    ];
+    for (const frame of errorFirst ? frames : frames.toReversed()) rig.server.last.send(frame);
+    expect(channel.state).toEqual({ status: "subscribed", recovered: true, position: { epoch: "e", offset: 7 } });
+    expect(statuses).toEqual(["subscribed"]);
+  }
 });
 
 test("handlers may leave in the middle: nothing more is handed over", async () => {
