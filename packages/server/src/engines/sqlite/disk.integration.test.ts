@@ -76,11 +76,14 @@ describe.skipIf(!canMount)("a full disk", () => {
       }
       expect(engine.health()).toEqual({ ready: false, reason: "the disk is full" });
       const before = sink.delivered.length;
-      const together = await Promise.all(
-        Array.from({ length: 5 }, (_, index) => publish(engine, "a", `${index}`.repeat(20_000))),
-      );
-      expect(together).toEqual(Array.from({ length: 5 }, () => "unavailable"));
-      expect(sink.delivered.length).toBe(before);
+      const large = Array.from({ length: 5 }, (_, index) => publish(engine, "a", `${index}`.repeat(20_000)));
+      const alongside = broker.publish("a", draftOf("alongside", { keep: false }));
+      const read = state.get("k");
+      expect(await Promise.all(large)).toEqual(large.map(() => "unavailable"));
+      // Of the same turn, only what had to be kept has failed.
+      expect(await alongside).toMatchObject({ offset: acknowledged.length });
+      expect(await read).toBe("1");
+      expect(sink.data.slice(before)).toEqual(['"alongside"']);
 
       // The rest goes on: reading, subscribing, and what is not kept.
       expect((await broker.history("a", { from: "earliest", ...PAGE })).publications.length).toBe(acknowledged.length);
@@ -93,7 +96,8 @@ describe.skipIf(!canMount)("a full disk", () => {
       // Nobody publishes to a node that says it is not ready: it must find out by itself.
       rmSync(filler);
       clock.advance(1_000);
-      await state.set("k", "2", undefined);
+      // A read waits behind what was asked before it, so the attempt is over now.
+      await state.get("k");
       expect(engine.health()).toEqual({ ready: true });
       acknowledged.push(await publish(engine, "a", "again"));
       expect(acknowledged).toEqual(acknowledged.map((_, index) => index + 1));
@@ -117,6 +121,11 @@ describe.skipIf(!canMount)("a full disk", () => {
       expect(await engine.broker.publish("a", draft)).toMatchObject({ offset: 1, repeated: false });
       expect(await engine.broker.publish("a", draft)).toMatchObject({ offset: 1, repeated: true });
       await engine.close();
+      // The channel was new, and its row was rolled back with the publication: it must have been written again.
+      const restarted = folders.open(folder, { settings: LONG });
+      expect(await restarted.broker.publish("a", draft)).toMatchObject({ offset: 1, repeated: true });
+      expect((await restarted.broker.history("a", { from: "earliest", ...PAGE })).publications.length).toBe(1);
+      await restarted.close();
     });
   });
 

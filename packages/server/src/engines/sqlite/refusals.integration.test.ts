@@ -80,6 +80,19 @@ describe("the database", () => {
     expectRefusal(folder, /damaged/);
   });
 
+  test("[ST-2] damaged where no start would read it", async () => {
+    const folder = folders.make();
+    const engine = folders.open(folder);
+    const sets = Array.from({ length: 500 }, (_, index) =>
+      engine.state.set(`${index}`, `"${"x".repeat(500)}"`, undefined),
+    );
+    await Promise.all(sets);
+    await engine.close();
+    const path = join(folder, "longwire.db");
+    overwrite(path, Math.floor(statSync(path).size / 2 / 4096) * 4096, GARBAGE);
+    expectRefusal(folder, /damaged/);
+  });
+
   test("[ST-2] cut off", async () => {
     const { folder, path } = await filled(1_000);
     truncateSync(path, Math.floor(statSync(path).size / 2));

@@ -133,7 +133,12 @@ describe("after a stop in order", () => {
     clock.advance(300_000);
     const after = folders.open(folder, { clock });
     expect(await after.broker.publish("a", draft)).toMatchObject({ offset: 2, repeated: false });
+    clock.advance(301_000);
+    await after.state.set("write", "now", undefined);
     await after.close();
+    const rows = new Database(join(folder, "longwire.db"));
+    expect(rows.prepare("SELECT offset FROM keys").values()).toEqual([]);
+    rows.close(true);
   });
 
   test("[EN-16] a forgotten channel stays forgotten", async () => {
