@@ -46,7 +46,8 @@ function forward(
   from?.resume();
 }
 
-export function startProxy(targetPort: number): CuttingProxy {
+/** `port` 0: any free one. */
+export function startProxy(targetPort: number, port = 0): CuttingProxy {
   const pairs = new Set<Pair>();
   let cuts = 0;
   const end = (pair: Pair): void => {
@@ -56,7 +57,7 @@ export function startProxy(targetPort: number): CuttingProxy {
   };
   const listener = Bun.listen<Pair>({
     hostname: "127.0.0.1",
-    port: 0,
+    port,
     socket: {
       open(client) {
         const pair: Pair = { client, server: undefined, toServer: [], toClient: [] };

@@ -33,7 +33,21 @@ export function freePort(): number {
   return port;
 }
 
-export async function spawnServer(flags: Flags = {}): Promise<ServerProcess> {
+/** As a newcomer starts it: no secret and no option, but a port and a folder of its own. */
+export function spawnBareServer(): Promise<ServerProcess> {
+  return spawn({}, (port, dataDir) => [`--port=${port}`, `--data-dir=${dataDir}`]);
+}
+
+export function spawnServer(flags: Flags = {}): Promise<ServerProcess> {
+  return spawn(flags, (port, dataDir, more) =>
+    argumentsOf({ engine: "sqlite", "log-level": "info", ...flags, port, "data-dir": dataDir, ...more }),
+  );
+}
+
+async function spawn(
+  flags: Flags,
+  argumentsFor: (port: string, dataDir: string, more: Flags) => string[],
+): Promise<ServerProcess> {
   const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
   const port = flags["port"] ?? String(freePort());
   const url = `http://127.0.0.1:${port}`;
@@ -67,7 +81,7 @@ export async function spawnServer(flags: Flags = {}): Promise<ServerProcess> {
     },
     async start(more = {}) {
       output = "";
-      const args = argumentsOf({ engine: "sqlite", "log-level": "info", ...flags, port, "data-dir": dataDir, ...more });
+      const args = argumentsFor(port, dataDir, more);
       child = Bun.spawn([process.execPath, MAIN, "serve", ...args], {
         cwd: dataDir,
         stdout: "pipe",
