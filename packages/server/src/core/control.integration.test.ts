@@ -309,22 +309,9 @@ describe("channels", () => {
 
   test("[HI-1] [HI-2] [HI-3] [AP-12] history is read in both directions, page by page", async () => {
     for (let data = 1; data <= 25; data++) await server.publish("log", data);
-    const read = async (direction: string): Promise<number[]> => {
-      const offsets: number[] = [];
-      for (let since = ""; ;) {
-        const page = await call<{ epoch: string; publications: { offset: number }[]; more: boolean; offset: number }>(
-          "GET",
-          `channels/log/history?limit=10${direction}${since}`,
-        );
-        expect(page.offset).toBe(25);
-        offsets.push(...page.publications.map(({ offset }) => offset));
-        if (!page.more) return offsets;
-        since = `&since=${page.epoch}.${offsets.at(-1)}`;
-      }
-    };
     const all = Array.from({ length: 25 }, (_, at) => at + 1);
-    expect(await read("")).toEqual(all);
-    expect(await read("&reverse=true")).toEqual(all.toReversed());
+    expect(await readLog("")).toEqual(all);
+    expect(await readLog("&reverse=true")).toEqual(all.toReversed());
     expect(await codeOf("GET", "channels/log/history?since=elsewhere.3")).toEqual([404, 110]);
   });
 
@@ -394,3 +381,18 @@ test("[AP-1] [ST-8] a wrong key opens nothing, and is not repeated in the answer
     expect(await response.text()).not.toContain("wrong-key");
   }
 });
+
+/** Offsets of the history of `log`, page by page. */
+async function readLog(direction: string): Promise<number[]> {
+  const offsets: number[] = [];
+  for (let since = ""; ;) {
+    const page = await call<{ epoch: string; publications: { offset: number }[]; more: boolean; offset: number }>(
+      "GET",
+      `channels/log/history?limit=10${direction}${since}`,
+    );
+    expect(page.offset).toBe(25);
+    offsets.push(...page.publications.map(({ offset }) => offset));
+    if (!page.more) return offsets;
+    since = `&since=${page.epoch}.${offsets.at(-1)}`;
+  }
+}
