@@ -56,7 +56,7 @@ export function createCore(options: CoreOptions): CoreParts {
   function retire(session: Session, fate: "lost" | "moved" | "over"): void {
     if (session.state === "open" && fate === "lost") keepForResume(core, session);
     if (session.state === "open" && fate === "over") forgetForResume(core, session);
-    for (const subscription of session.subscriptions.slice()) part(core, subscription, fate !== "over");
+    for (const subscription of session.subscriptions) part(core, subscription, fate !== "over");
     sessions.remove(session);
     outbox.forget(session);
   }

@@ -8,6 +8,7 @@
 import { personalUser, type JoinFrame, type LeaveFrame, type Position } from "@longwire/protocol";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
+import { itemsOf, sizeOf, withItem, withoutItem } from "../base/few.ts";
 import { Ring } from "../base/ring.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Broker, Publication, Sink } from "../ports/broker.ts";
@@ -69,7 +70,7 @@ export class Hub implements Sink {
   }
 
   subscriberCount(name: string): number {
-    return this.#channels.get(name)?.subscriptions.size ?? 0;
+    return sizeOf(this.#channels.get(name)?.subscriptions ?? null);
   }
 
   /** So much waits to go out on this channel that further publications should be refused for a moment. */
@@ -77,7 +78,7 @@ export class Hub implements Sink {
     return (this.#channels.get(name)?.backlogBytes ?? 0) > BACKLOG_BYTES_MAX;
   }
 
-  /** Registers the session's interest. It gets nothing until `goLive`; from the moment `ready` is over the ring records for it. */
+  /** Registers the session's interest. It gets nothing until `goLive`; the ring records for it meanwhile. */
   add(session: Session, name: string, flags: { echo: boolean; events: boolean; byServer: boolean }): Subscription {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
@@ -86,10 +87,10 @@ export class Hub implements Sink {
       channel.starting = this.#start(channel);
     }
     const subscription = new Subscription(session, channel, flags.echo, flags.events, flags.byServer);
-    channel.subscriptions.add(subscription);
-    session.subscriptions.push(subscription);
+    channel.subscriptions = withItem(channel.subscriptions, subscription);
+    // A new array each time has no room to spare: most sessions subscribe to a few channels, once.
+    session.subscriptions = [...session.subscriptions, subscription];
     channel.catching++;
-    channel.ring ??= new Ring(RING_SIZE_MAX, RING_BYTES_MAX);
     if (flags.events) channel.watchers++;
     this.subscriptionCount++;
     return subscription;
@@ -116,8 +117,7 @@ export class Hub implements Sink {
     // A personal channel has one or a few sessions: a topic of its own would cost more than it saves.
     if (fanout === null || !subscription.echo || personalUser(channel.name) !== undefined) {
       subscription.reach = "direct";
-      channel.direct ??= new Set();
-      channel.direct.add(subscription);
+      channel.direct = withItem(channel.direct, subscription);
       return;
     }
     subscription.reach = "topic";
@@ -138,12 +138,11 @@ export class Hub implements Sink {
     if (subscription.reach === "catching") this.#doneCatching(channel);
     else this.#detach(subscription);
     subscription.reach = "ended";
-    channel.subscriptions.delete(subscription);
-    const index = session.subscriptions.indexOf(subscription);
-    if (index >= 0) session.subscriptions.splice(index, 1);
+    channel.subscriptions = withoutItem(channel.subscriptions, subscription);
+    session.subscriptions = session.subscriptions.filter((other) => other !== subscription);
     if (subscription.events) channel.watchers--;
     this.subscriptionCount--;
-    if (channel.subscriptions.size > 0) return;
+    if (channel.subscriptions !== null) return;
     this.#channels.delete(channel.name);
     this.broker.unsubscribe(channel.name);
   }
@@ -170,7 +169,7 @@ export class Hub implements Sink {
   event(frame: JoinFrame | LeaveFrame): void {
     const channel = this.#channels.get(frame.channel);
     if (channel === undefined || channel.watchers === 0) return;
-    for (const subscription of channel.subscriptions) {
+    for (const subscription of itemsOf(channel.subscriptions)) {
       if (subscription.events) this.deps.outbox.push(subscription.session, frame);
     }
   }
@@ -204,7 +203,10 @@ export class Hub implements Sink {
   #deliver(channel: LocalChannel, publication: Publication): void {
     if (publication.offset > 0) {
       channel.delivered = publication.offset;
-      channel.ring?.push(publication);
+      if (channel.catching > 0) {
+        channel.ring ??= new Ring(RING_SIZE_MAX, RING_BYTES_MAX);
+        channel.ring.push(publication);
+      }
     }
     if (channel.turnBytes === 0) this.deps.turn.atEnd(() => this.#endTurn(channel));
     channel.turnBytes += publication.data.length + 1;
@@ -215,7 +217,7 @@ export class Hub implements Sink {
       this.deliveries += group.members;
       if (!group.fanout.publish(group.topic, group.frame(publication))) channel.suspect = true;
     }
-    if (channel.direct !== null) this.#deliverDirectly(channel, channel.direct, publication);
+    if (channel.direct !== null) this.#deliverDirectly(channel, itemsOf(channel.direct), publication);
     // Not numbered, so no replay will bring it: those who catch up get it now, ahead of what they are catching up with.
     if (publication.offset === 0 && channel.catching > 0)
       this.#deliverDirectly(channel, catchingOf(channel), publication);
@@ -245,7 +247,7 @@ export class Hub implements Sink {
   /** Finds the subscribers that do not read. Asking 15,000 sockets for their queue costs 0.15 ms. */
   #sweep(channel: LocalChannel): void {
     channel.suspect = false;
-    for (const subscription of channel.subscriptions) {
+    for (const subscription of itemsOf(channel.subscriptions)) {
       if (subscription.reach === "topic") this.deps.outbox.check(subscription.session);
     }
   }
@@ -256,15 +258,13 @@ export class Hub implements Sink {
     if (subscription?.reach !== "topic") return;
     this.#detach(subscription);
     subscription.reach = "direct";
-    channel.direct ??= new Set();
-    channel.direct.add(subscription);
+    channel.direct = withItem(channel.direct, subscription);
   }
 
   #detach(subscription: Subscription): void {
     const { channel, session } = subscription;
     if (subscription.reach === "direct") {
-      channel.direct?.delete(subscription);
-      if (channel.direct?.size === 0) channel.direct = null;
+      channel.direct = withoutItem(channel.direct, subscription);
       return;
     }
     const group = this.#group(channel, session);
@@ -334,7 +334,7 @@ export class Hub implements Sink {
   /** Tells the live subscribers where the stream continues after a break. */
   #announce(channel: LocalChannel, recovered: boolean): void {
     const { name, epoch, delivered } = channel;
-    for (const subscription of channel.subscriptions) {
+    for (const subscription of itemsOf(channel.subscriptions)) {
       if (subscription.reach === "catching") continue;
       this.deps.outbox.push(subscription.session, {
         type: "subscribed",
@@ -349,7 +349,7 @@ export class Hub implements Sink {
 }
 
 function* catchingOf(channel: LocalChannel): Iterable<Subscription> {
-  for (const subscription of channel.subscriptions) if (subscription.reach === "catching") yield subscription;
+  for (const subscription of itemsOf(channel.subscriptions)) if (subscription.reach === "catching") yield subscription;
 }
 
 export function hasEnded(subscription: Subscription): boolean {

@@ -5,6 +5,7 @@
  * There may be a hundred thousand of each, so they are classes with all fields set at birth (one shape for the compiler), and
  * what is rarely there is null instead of empty.
  */
+import type { Few } from "../base/few.ts";
 import type { Ring } from "../base/ring.ts";
 import type { WheelItem } from "../base/timer-wheel.ts";
 import type { Identity } from "../ports/authority.ts";
@@ -49,7 +50,7 @@ export class Session implements SessionHandle, WheelItem {
   identity: Identity = ANONYMOUS;
   client: string | undefined = undefined;
   luggage: SessionLuggage = NO_LUGGAGE;
-  readonly subscriptions: Subscription[] = [];
+  subscriptions: readonly Subscription[] = NO_SUBSCRIPTIONS;
   /** Frames waiting for the end of this turn; null when there are none. */
   outbox: string[] | null = null;
   outboxBytes = 0;
@@ -137,14 +138,14 @@ export class LocalChannel {
   delivered = 0;
   /** Resolves when the broker delivers to us and `epoch` and `delivered` are known; null once that is so. */
   starting: Promise<void> | null = null;
-  readonly subscriptions = new Set<Subscription>();
-  groups: TopicGroup[] = NO_GROUPS;
-  /** Sessions reached one by one; null while there are none, so that a fan-out need not walk through all subscriptions. */
-  direct: Set<Subscription> | null = null;
+  subscriptions: Few<Subscription> = null;
+  groups: readonly TopicGroup[] = NO_GROUPS;
+  /** Sessions reached one by one, apart, so that a fan-out need not walk through all subscriptions. */
+  direct: Few<Subscription> = null;
   catching = 0;
   /** How many want join and leave. */
   watchers = 0;
-  /** Kept while somebody catches up. */
+  /** What came while somebody is catching up. */
   ring: Ring<Publication> | null = null;
   /** Publications that wait: for a hole before them to be filled, or for the next turn. */
   backlog: Publication[] | null = null;
@@ -161,5 +162,8 @@ export class LocalChannel {
   ) {}
 }
 
-/** Shared by all channels without topics; never written to. */
-export const NO_GROUPS: TopicGroup[] = [];
+/** Shared by all channels without topics. */
+export const NO_GROUPS: readonly TopicGroup[] = [];
+
+/** Shared by all sessions without subscriptions. */
+const NO_SUBSCRIPTIONS: readonly Subscription[] = [];

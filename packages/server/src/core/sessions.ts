@@ -1,10 +1,10 @@
 /** Sessions: who is connected to this process, by id and by user. */
+import { type Few, itemsOf, withItem, withoutItem } from "../base/few.ts";
 import type { Session } from "./model.ts";
 
 export class Sessions {
   readonly #byId = new Map<string, Session>();
-  // Most users have one session: a set each would cost more than the session itself.
-  readonly #byUser = new Map<string, Session | Set<Session>>();
+  readonly #byUser = new Map<string, Few<Session>>();
 
   get size(): number {
     return this.#byId.size;
@@ -31,9 +31,7 @@ export class Sessions {
   }
 
   ofUser(user: string): readonly Session[] {
-    const found = this.#byUser.get(user);
-    if (found === undefined) return [];
-    return found instanceof Set ? [...found] : [found];
+    return [...itemsOf(this.#byUser.get(user) ?? null)];
   }
 
   add(session: Session): void {
@@ -56,20 +54,14 @@ export class Sessions {
   #index(session: Session): void {
     const { user } = session;
     if (user === undefined) return;
-    const found = this.#byUser.get(user);
-    if (found === undefined) this.#byUser.set(user, session);
-    else if (found instanceof Set) found.add(session);
-    else if (found !== session) this.#byUser.set(user, new Set([found, session]));
+    this.#byUser.set(user, withItem(this.#byUser.get(user) ?? null, session));
   }
 
   #unindex(session: Session): void {
     const { user } = session;
     if (user === undefined) return;
-    const found = this.#byUser.get(user);
-    if (found === session) this.#byUser.delete(user);
-    else if (found instanceof Set) {
-      found.delete(session);
-      if (found.size === 0) this.#byUser.delete(user);
-    }
+    const rest = withoutItem(this.#byUser.get(user) ?? null, session);
+    if (rest === null) this.#byUser.delete(user);
+    else this.#byUser.set(user, rest);
   }
 }
