@@ -1,4 +1,4 @@
-/** What the tests need besides npm packages: a browser, fonts for Chinese, curl, a C compiler. */
+/** What the tests need besides npm packages: a browser, fonts for Chinese, curl, a C compiler, PHP for the README's snippets. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -10,6 +10,8 @@ const NEEDS = [
   { name: "curl", present: () => onPath("curl") },
   { name: "gcc", present: () => onPath("gcc", "cc") },
   { name: "libc6-dev", present: () => process.platform !== "linux" || existsSync("/usr/include/stdio.h") },
+  { name: "php-cli", present: () => onPath("php") },
+  { name: "php-curl", present: hasPhpCurl },
 ];
 
 /** Installs what is missing as root on Debian; elsewhere names the command to type and ends the process. */
@@ -48,6 +50,11 @@ function apt(args) {
 function onPath(...names) {
   const folders = (process.env.PATH ?? "").split(delimiter);
   return names.some((name) => folders.some((folder) => folder !== "" && existsSync(join(folder, name))));
+}
+
+function hasPhpCurl() {
+  const { stdout } = spawnSync("php", ["-r", "echo extension_loaded('curl') ? 'yes' : 'no';"], { encoding: "utf8" });
+  return stdout === "yes";
 }
 
 function hasChineseFont() {
