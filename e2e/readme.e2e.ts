@@ -261,7 +261,7 @@ test("every command of the table is there", async () => {
 
 test.each(["README.md", "README.zh-CN.md"])("the figures of %s are those of docs/benchmarks.md", async (page) => {
   const readme = await Bun.file(join(ROOT, page)).text();
-  const figures = [...readme.matchAll(/^\| (Longwire \(sqlite\)|ws|Socket\.IO) \| ([\d.]+) \| ([\d.]+) KB \|$/gm)];
+  const figures = [...readme.matchAll(/^\| (Longwire \(sqlite\)|ws|Socket\.IO) +\| +([\d.]+) +\| +([\d.]+) KB +\|$/gm)];
   expect(figures).toHaveLength(3);
   const benchmarks = await Bun.file(join(ROOT, "docs/benchmarks.md")).text();
   const fanout = benchmarks.split("### ").find((section) => section.startsWith("Fan-out")) ?? "";
