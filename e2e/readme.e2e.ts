@@ -48,10 +48,16 @@ afterAll(async () => {
   clone.remove();
 });
 
+/** The formatter decides about spaces. */
+function dense(text: string): string {
+  return text.replaceAll(/\s/g, "");
+}
+
 /** The next block of the README that holds these words, with this run's port; each block is taken once. */
 function take(language: string, words: string): string {
   const block = blocks.find(
-    (candidate) => !taken.has(candidate) && candidate.language === language && candidate.code.includes(words),
+    (candidate) =>
+      !taken.has(candidate) && candidate.language === language && dense(candidate.code).includes(dense(words)),
   );
   if (block === undefined) throw new Error(`README.md has no (further) ${language} block with ${words}`);
   taken.add(block);
