@@ -87,14 +87,18 @@ function read(core: Core, channel: LocalChannel, from: Position | "earliest"): P
 async function replay(core: Core, subscription: Subscription, first: HistoryPage): Promise<void> {
   const { channel, session } = subscription;
   const { epoch } = first.top;
+  const half = core.settings.queueBytesMax / 2;
   let page = first;
   let idleRounds = 0;
   for (;;) {
     core.hub.catchUp(channel, page.top);
     const before = subscription.position;
-    send(core, subscription, page.publications);
-    idleRounds = subscription.position > before ? 0 : idleRounds + 1;
-    if (session.queueBytes > core.settings.queueBytesMax / 2) await drained(core, subscription);
+    const whole = send(core, subscription, page.publications);
+    const moved = subscription.position > before;
+    idleRounds = moved ? 0 : idleRounds + 1;
+    // What does not fit beside anything else waits for an empty queue.
+    if (!whole) await drained(subscription, moved ? half / 2 : 0);
+    else if (session.queueBytes > half) await drained(subscription, half);
     else if (!page.more && finish(core, subscription, epoch)) return;
     if (hasEnded(subscription)) return;
     if (idleRounds > 0) await new Promise<void>((resolve) => core.turn.atEnd(resolve));
@@ -110,14 +114,13 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
   }
 }
 
-/** The synchronous block: the rest from the ring, then live. False when the ring does not reach back far enough. */
+/** The synchronous block: the rest from the ring, then live. False when the ring does not reach back far enough, or holds too much. */
 function finish(core: Core, subscription: Subscription, epoch: string): boolean {
   const { channel } = subscription;
   // Ahead of the hub: live, it would be given again what the replay has brought.
   if (channel.mending || channel.epoch !== epoch || subscription.position > channel.delivered) return false;
   const rest = restOf(channel, subscription.position);
-  if (rest === undefined) return false;
-  send(core, subscription, rest);
+  if (rest === undefined || !send(core, subscription, rest)) return false;
   core.hub.goLive(subscription);
   return true;
 }
@@ -131,24 +134,37 @@ export function restOf(
   return channel.ring?.after(position);
 }
 
-/** Sends what the subscription has not got, up to what is delivered to the others: anything newer will come live. */
-function send(core: Core, subscription: Subscription, publications: readonly Publication[]): void {
+/**
+ * Sends what the subscription has not got, up to what is delivered to the others: anything newer will come live. Stops, with
+ * false, before half the budget is exceeded; pages are bounded by their data alone, but their frames may be ten times as long.
+ */
+function send(core: Core, subscription: Subscription, publications: readonly Publication[]): boolean {
   const { channel, session } = subscription;
   const frame = session.protocol.framer(channel.name);
+  core.outbox.flush(session);
+  let queued = session.connection.buffered();
+  let whole = true;
   for (const publication of publications) {
     if (publication.offset <= subscription.position || publication.offset > channel.delivered) continue;
+    if (isMeantFor(subscription, publication)) {
+      const text = frame(publication);
+      const bytes = Buffer.byteLength(text);
+      whole = queued === 0 || queued + bytes <= core.settings.queueBytesMax / 2;
+      if (!whole) break;
+      queued += bytes;
+      core.hub.deliveries++;
+      core.outbox.pushText(session, text);
+    }
     subscription.position = publication.offset;
-    if (!isMeantFor(subscription, publication)) continue;
-    core.hub.deliveries++;
-    core.outbox.pushText(session, frame(publication));
   }
   core.outbox.flush(session);
+  return whole;
 }
 
-/** Waits until the client has taken enough, or is gone. */
-async function drained(core: Core, subscription: Subscription): Promise<void> {
+/** Waits until the client has taken all but so many bytes, or is gone. */
+async function drained(subscription: Subscription, bytes: number): Promise<void> {
   const { session } = subscription;
-  while (!hasEnded(subscription) && session.queueBytes > core.settings.queueBytesMax / 2) {
+  while (!hasEnded(subscription) && session.queueBytes > bytes) {
     await new Promise<void>((resolve) => {
       session.drainWaiters ??= [];
       session.drainWaiters.push(resolve);

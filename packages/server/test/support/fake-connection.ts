@@ -49,7 +49,7 @@ export class FakeConnection implements Connection {
 
   receive(frames: readonly string[]): void {
     this.writes.push([...frames]);
-    if (this.stalled) for (const frame of frames) this.#queued += frame.length;
+    if (this.stalled) for (const frame of frames) this.#queued += Buffer.byteLength(frame);
   }
 
   buffered(): number {
