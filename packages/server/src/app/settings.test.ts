@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import { StartupError } from "../base/failures.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import type { Settings } from "../core/settings.ts";
@@ -77,9 +76,4 @@ test("every time is in milliseconds for the core", () => {
     resumeMs: 7000,
     pingIntervalMs: 5000,
   });
-});
-
-test("[P7] a publication that would disconnect everybody who gets it is refused at the start", () => {
-  const config = { ...configOf(), queueBytesMax: 1000, publicationBytesMax: 1001 };
-  expect(() => settingsOf(config, POSTURE, "0.0.0")).toThrow(StartupError);
 });
