@@ -59,9 +59,10 @@ describe("connect", () => {
 
   test("[CO-4] commands sent right behind a connect that fails are refused, none is carried out as anonymous", async () => {
     const client = await connectClient(server.url, { connect: false });
+    const token = await signToken({ sub: "bob", channels: ["a"] });
     client.send({ type: "connect", token: "nonsense", id: 1 });
     client.send({ type: "subscribe", channel: "a", id: 2 });
-    client.send({ type: "connect", token: await signToken({ sub: "bob", channels: ["a"] }), id: 3 });
+    client.send({ type: "connect", token, id: 3 });
     client.send({ type: "subscribe", channel: "a", id: 4 });
     await client.next((frame) => "id" in frame && frame.id === 4);
     const answers = client.frames
