@@ -77,6 +77,18 @@ describe("connect", () => {
     client.terminate();
   });
 
+  test("[FR-9] commands sent right behind a connect wait for it, and take effect in order", async () => {
+    const client = await connectClient(server.url, { connect: false });
+    const token = await signToken({ sub: "hasty", allow: { subscribe: ["*"], history: ["*"] } });
+    client.send({ type: "connect", token, id: 1 });
+    for (const [at, type] of ["subscribe", "unsubscribe", "subscribe", "history", "ping"].entries())
+      client.send({ type, channel: "haste", id: at + 2 });
+    await client.next((frame) => "id" in frame && frame.id === 6);
+    const replies = client.frames.filter((frame) => "id" in frame).map((frame) => `${frame.id} ${frame.type}`);
+    expect(replies).toEqual(["1 connected", "2 subscribed", "3 unsubscribed", "4 subscribed", "5 history", "6 pong"]);
+    client.terminate();
+  });
+
   test("[CO-1] [CO-6] [CO-9] connected tells user and time left; the token's channels come without being asked for", async () => {
     const bob = await signIn({ sub: "bob", exp: inSeconds(3600), channels: ["given", "given", "wms:x"] });
     expect(bob.frames[0]).toMatchObject({ type: "connected", user: "bob", id: 1 });
