@@ -47,8 +47,7 @@ function webSocketMount(parts: MountParts, protocolOf: (query: string) => Protoc
         throw new ReplyError("forbidden", `pages from ${origin ?? ""} may not connect; add the origin to \`origins\``);
       }
       if (parts.draining()) throw new ReplyError("unavailable", "the server is going away");
-      const address = server.requestIP(request)?.address ?? "";
-      const connection = new WebSocketConnection(parts.fanout, protocolOf(query), handshake, address);
+      const connection = new WebSocketConnection(parts.fanout, protocolOf(query), handshake);
       // The runtime looks at key and version, not at `Connection`.
       if (asksForUpgrade(request) && server.upgrade(request, { data: connection })) return undefined;
       throw new ReplyError("badField", "the WebSocket handshake is not valid (RFC 6455 section 4.2.1)");

@@ -14,6 +14,7 @@ import { type Composition, compose } from "./compose.ts";
 import { createMounts } from "./mounts.ts";
 import { postureOf, type Posture } from "./posture.ts";
 import { settingsOf } from "./settings.ts";
+import { tidyAfterRush } from "./tidy.ts";
 import { VERSION } from "./version.ts";
 
 /** How long requests in flight may still take once all clients are gone. */
@@ -41,6 +42,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
     throw startupErrorOf(error, posture.host, config.port);
   }
   fanout.attach(server);
+  const tidying = tidyAfterRush(systemClock, parts.changes, () => Bun.gc(true));
   const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server.port}`;
   log.info("listening", { url, engine: config.engine, version: VERSION });
   if (posture.madeKeyFile !== undefined) process.stdout.write(welcome(url, posture, config.tokenSecret !== undefined));
@@ -55,6 +57,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
       await parts.drain(config.drainSeconds * 1000);
       await Promise.race([idle, new Promise<void>((resolve) => systemClock.after(ANSWER_MS, resolve))]);
       await server.stop(true);
+      tidying.cancel();
       parts.stop();
       await parts.engine.close();
       log.info("stopped");

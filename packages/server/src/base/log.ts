@@ -4,7 +4,8 @@ import pino from "pino";
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {
-  debug(event: string, fields?: LogFields): void;
+  /** A function makes the fields only if they are written: on the way of every connection even a look at its address costs. */
+  debug(event: string, fields: () => LogFields): void;
   info(event: string, fields?: LogFields): void;
   warn(event: string, fields?: LogFields): void;
   /** A bug or an outage. `error` in the fields is written with its stack. */
@@ -28,7 +29,9 @@ export function createLogger(level: LogLevel, format: LogFormat): Logger {
     format === "json" ? process.stdout : { write: (line: string) => process.stdout.write(prettyLine(line)) },
   );
   return {
-    debug: (event, fields) => sink.debug(fields ?? {}, event),
+    debug(event, fields) {
+      if (sink.isLevelEnabled("debug")) sink.debug(fields(), event);
+    },
     info: (event, fields) => sink.info(fields ?? {}, event),
     warn: (event, fields) => sink.warn(fields ?? {}, event),
     error: (event, fields) => sink.error(fields ?? {}, event),

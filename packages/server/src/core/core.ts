@@ -30,6 +30,8 @@ export interface CoreParts {
   readonly control: Control;
   /** Says goodbye to everybody, and resolves when all are gone or `withinMs` have passed. */
   drain(withinMs: number): Promise<void>;
+  /** Connections opened and closed since the start, counted up. */
+  changes(): number;
   stop(): void;
 }
 
@@ -46,8 +48,6 @@ export function createCore(options: CoreOptions): CoreParts {
   const { settings, clock, log, authority } = options;
   const turn = new Turn();
   const sessions = new Sessions();
-  /** Every session whose connection is there, connected or not. */
-  const present = new Set<Session>();
 
   /**
    * The session is over for everybody else: subscriptions, presence, index. Its connection may still be closing. `lost`: it
@@ -57,7 +57,7 @@ export function createCore(options: CoreOptions): CoreParts {
     if (session.state === "open" && fate === "lost") keepForResume(core, session);
     if (session.state === "open" && fate === "over") forgetForResume(core, session);
     for (const subscription of session.subscriptions) part(core, subscription, fate !== "over");
-    sessions.remove(session);
+    sessions.retire(session);
     outbox.forget(session);
   }
 
@@ -77,7 +77,10 @@ export function createCore(options: CoreOptions): CoreParts {
     session.connection.send(text === null ? frames : [...frames, text]);
     retire(session, reconnect ? "lost" : reason.disconnect === "replaced" ? "moved" : "over");
     session.state = "closing";
-    log.debug("goodbye", { session: session.id, user: session.user, code, reason: message });
+    const told = { session: session.id, user: session.user, code, reason: message };
+    // Whoever is ended for a reason of its own stands in the log; the many that a shutdown ends do not.
+    if (reason.disconnect === "shutdown" || reason.disconnect === "replaced") log.debug("goodbye", () => told);
+    else log.info("goodbye", told);
     session.connection.close(reason);
     lifecycle.watch(session);
   }
@@ -85,10 +88,10 @@ export function createCore(options: CoreOptions): CoreParts {
   function finish(session: Session, code: number, reason: string): void {
     if (session.state !== "closing") retire(session, "lost");
     session.state = "closed";
-    present.delete(session);
+    sessions.leave(session);
     lifecycle.forget(session);
     outbox.forget(session);
-    log.debug("connection closed", { session: session.id, user: session.user, code, reason });
+    log.debug("connection closed", () => ({ session: session.id, user: session.user, code, reason }));
   }
 
   const outbox = new Outbox(settings, turn, goodbye);
@@ -109,10 +112,7 @@ export function createCore(options: CoreOptions): CoreParts {
     presence,
     sessions,
     goodbye,
-    watch(session) {
-      present.add(session);
-      lifecycle.watch(session);
-    },
+    watch: (session) => lifecycle.watch(session),
   };
 
   return {
@@ -120,16 +120,18 @@ export function createCore(options: CoreOptions): CoreParts {
     control: new CoreControl(core),
     async drain(withinMs) {
       // All at once they would come back all at once.
-      const spanMs = Math.min(RETURN_SPAN_MAX_MS, present.size * RETURN_SPAN_MS);
-      for (const session of present) {
+      const everybody = sessions.everybody();
+      const spanMs = Math.min(RETURN_SPAN_MAX_MS, everybody.length * RETURN_SPAN_MS);
+      for (const session of everybody) {
         goodbye(session, new Disconnect("shutdown", undefined, Math.round(Math.random() * spanMs)));
       }
       const deadline = clock.now() + withinMs;
-      while (present.size > 0 && clock.now() < deadline) {
+      while (sessions.connectionCount > 0 && clock.now() < deadline) {
         await new Promise<void>((resolve) => clock.after(20, resolve));
       }
-      for (const session of present) session.connection.cut();
+      for (const session of sessions.everybody()) session.connection.cut();
     },
+    changes: () => sessions.changes,
     stop() {
       presence.stop();
       lifecycle.stop();

@@ -38,6 +38,7 @@ export class CoreGateway implements Gateway {
   open(connection: Connection, protocol: Protocol, handshake: Handshake): SessionHandle {
     const { clock, settings } = this.core;
     const session = new Session(newSessionId(), connection, protocol, clock.now(), settings.pingIntervalMs);
+    this.core.sessions.arrive(session);
     this.core.watch(session);
     if (handshake.fault !== undefined) this.core.goodbye(session, new Disconnect("badRequest", handshake.fault));
     else if (speaks(handshake)) this.#hold(session, undefined, connectByHandshake(this.core, session, handshake));

@@ -59,7 +59,8 @@ async function startOf(
   const start = since ?? channel.options.start;
   if (start === "latest") return "latest";
   if (start === "earliest") return { from: "earliest", inbox: false };
-  if (start !== "inbox") return { from: start, inbox: false };
+  // Where inboxes are kept, what is still there is wanted in any case.
+  if (start !== "inbox") return { from: start, inbox: channel.options.inbox };
   const holder = inboxHolder(session);
   if (holder === undefined || !channel.options.inbox) {
     if (since === undefined) return "latest";

@@ -1,10 +1,15 @@
-/** Sessions: who is connected to this process, by id and by user. */
+/**
+ * Sessions: who is connected to this process, by id and by user; and, apart, the connections whose session does not count: not
+ * connected yet, or already sent away. Each is in one place only, since every further set costs each idle connection its entry.
+ */
 import { type Few, itemsOf, withItem, withoutItem } from "../base/few.ts";
 import type { Session } from "./model.ts";
 
 export class Sessions {
   readonly #byId = new Map<string, Session>();
   readonly #byUser = new Map<string, Few<Session>>();
+  readonly #outside = new Set<Session>();
+  #gone = 0;
 
   get size(): number {
     return this.#byId.size;
@@ -16,10 +21,6 @@ export class Sessions {
 
   get(id: string): Session | undefined {
     return this.#byId.get(id);
-  }
-
-  all(): IterableIterator<Session> {
-    return this.#byId.values();
   }
 
   ids(): IterableIterator<string> {
@@ -34,14 +35,43 @@ export class Sessions {
     return [...itemsOf(this.#byUser.get(user) ?? null)];
   }
 
+  /** Open connections, whatever their sessions' state. */
+  get connectionCount(): number {
+    return this.#byId.size + this.#outside.size;
+  }
+
+  /** Connections opened and closed since the start, counted up. */
+  get changes(): number {
+    return this.connectionCount + 2 * this.#gone;
+  }
+
+  /** Everybody with a connection; safe against changes while it runs. */
+  everybody(): readonly Session[] {
+    return [...this.#byId.values(), ...this.#outside];
+  }
+
+  /** A connection has come; it is nobody yet. */
+  arrive(session: Session): void {
+    this.#outside.add(session);
+  }
+
+  /** It has connected. */
   add(session: Session): void {
+    this.#outside.delete(session);
     this.#byId.set(session.id, session);
     this.#index(session);
   }
 
-  remove(session: Session): void {
+  /** It is over; its connection may still be closing. */
+  retire(session: Session): void {
     if (this.#byId.get(session.id) === session) this.#byId.delete(session.id);
     this.#unindex(session);
+    this.#outside.add(session);
+  }
+
+  /** The connection is gone. Called after `retire`. */
+  leave(session: Session): void {
+    if (this.#outside.delete(session)) this.#gone++;
   }
 
   /** Runs a change of the session's identity and keeps the index right. */

@@ -23,8 +23,12 @@ export class WebSocketConnection implements Connection {
     readonly protocol: Protocol,
     /** Needed once, at opening; not kept for the life of the connection. */
     public handshake: Handshake | null,
-    readonly address: string,
   ) {}
+
+  // Asked for rarely; kept as a string it would cost every connection some sixty bytes.
+  get address(): string {
+    return this.socket?.remoteAddress ?? "";
+  }
 
   send(frames: readonly string[]): void {
     const { socket } = this;

@@ -29,12 +29,12 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
       ...(identity.expiresAt !== undefined && { expires: Math.max(0, identity.expiresAt - core.clock.now()) }),
       ...(command.session !== undefined && { resumed }),
     });
-    core.log.debug("session opened", {
+    core.log.debug("session opened", () => ({
       session: session.id,
       user: session.user,
       address: session.connection.address,
       resumed,
-    });
+    }));
   } catch (error) {
     // The client may try again with another token; nothing of this attempt stays.
     if (session.state === "connecting") session.state = "waiting";

@@ -16,6 +16,7 @@ import type { EngineSettings } from "../../ports/engine.ts";
 import { ChannelHistory, readHistory } from "../channel-history.ts";
 import { ChannelWalk, listChannels, type ListQuery } from "../channel-list.ts";
 import { digestOf, IdempotencyKeys } from "../idempotency.ts";
+import { Vacancies } from "../vacancies.ts";
 
 /** Expired keys forgotten in one step of the sweep. */
 const KEYS_STEP = 5_000;
@@ -27,6 +28,7 @@ interface Delivery {
 
 export class MemoryBroker implements Broker {
   readonly #channels = new Map<string, ChannelHistory>();
+  readonly #vacancies = new Vacancies(newEpoch());
   readonly #keys: IdempotencyKeys;
   readonly #walk: ChannelWalk<ChannelHistory>;
   /** Deliveries behind the one that is on its way; undefined when none is. */
@@ -87,28 +89,34 @@ export class MemoryBroker implements Broker {
   #open(name: string): ChannelHistory {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
-      channel = new ChannelHistory(name, newEpoch(), this.clock.now());
+      const { epoch, followed } = this.#vacancies.fill(name);
+      channel = new ChannelHistory(name, epoch, this.clock.now());
+      channel.subscribed = followed;
       this.#channels.set(name, channel);
     }
     return channel;
   }
 
   subscribe(name: string): Promise<Position> {
-    const channel = this.#open(name);
+    const channel = this.#channels.get(name);
+    if (channel === undefined) return Promise.resolve(this.#vacancies.follow(name));
     channel.subscribed = true;
     return Promise.resolve(channel.position);
   }
 
   unsubscribe(name: string): void {
     const channel = this.#channels.get(name);
-    if (channel === undefined) return;
+    if (channel === undefined) {
+      this.#vacancies.unfollow(name);
+      return;
+    }
     channel.subscribed = false;
     channel.usedAt = this.clock.now();
   }
 
   history(name: string, query: HistoryQuery): Promise<HistoryPage> {
-    // A channel nobody has used yet gets its epoch here: the position in this answer must still be good later.
-    const channel = this.#open(name);
+    const channel =
+      this.#channels.get(name) ?? new ChannelHistory(name, this.#vacancies.positionOf(name).epoch, this.clock.now());
     channel.usedAt = this.clock.now();
     channel.trim(this.settings.retentionOf(name), this.clock.now());
     return Promise.resolve(readHistory(channel, query, bodyIsInMemory));
@@ -137,6 +145,7 @@ export class MemoryBroker implements Broker {
     channel.trim(this.settings.retentionOf(channel.name), now);
     if (channel.subscribed || channel.kept > 0 || channel.usedAt + this.settings.positionTtlMs > now) return;
     this.#channels.delete(channel.name);
+    this.#vacancies.renew(channel, newEpoch);
     this.forgotten(channel.name);
   }
 }

@@ -93,34 +93,6 @@ export class PublishTask implements Task {
   }
 }
 
-/** Gives a channel its row before anything was published to it. */
-export class StoreTask implements Task {
-  readonly writes = true;
-  readonly bytes = OVERHEAD_BYTES;
-
-  constructor(
-    readonly shelf: Shelf,
-    readonly channel: StoredChannel,
-    readonly done: () => void,
-  ) {}
-
-  stage(): void {
-    this.shelf.store(this.channel);
-  }
-
-  undo(): void {
-    // The shelf takes back the rows of channels itself.
-  }
-
-  settle(): void {
-    this.done();
-  }
-
-  fail(): void {
-    this.done();
-  }
-}
-
 export class ClearTask implements Task {
   readonly writes = true;
   readonly bytes = OVERHEAD_BYTES;

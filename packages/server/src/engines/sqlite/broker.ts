@@ -8,8 +8,8 @@ import { readHistory } from "../channel-history.ts";
 import { ChannelWalk, listChannels, type ListQuery } from "../channel-list.ts";
 import type { Committer } from "./committer.ts";
 import type { Shelf } from "./shelf.ts";
-import type { StoredChannel } from "./stored-channel.ts";
-import { ClearTask, ForgetTask, PublishTask, StoreTask } from "./broker-tasks.ts";
+import { StoredChannel } from "./stored-channel.ts";
+import { ClearTask, ForgetTask, PublishTask } from "./broker-tasks.ts";
 
 export class SqliteBroker implements Broker {
   readonly #walk: ChannelWalk<StoredChannel>;
@@ -33,26 +33,31 @@ export class SqliteBroker implements Broker {
     });
   }
 
-  async subscribe(name: string): Promise<Position> {
+  subscribe(name: string): Promise<Position> {
+    if (this.shelf.isVacant(name)) return Promise.resolve(this.shelf.vacancies.follow(name));
     const channel = this.shelf.open(name, this.clock.now());
     channel.subscribed = true;
-    await this.#store(channel);
-    return channel.position;
+    return Promise.resolve(channel.position);
   }
 
   unsubscribe(name: string): void {
     const channel = this.shelf.channels.get(name);
-    if (channel === undefined) return;
+    if (channel === undefined) {
+      this.shelf.vacancies.unfollow(name);
+      return;
+    }
     channel.subscribed = false;
     channel.usedAt = this.clock.now();
   }
 
   async history(name: string, query: HistoryQuery): Promise<HistoryPage> {
-    const channel = this.shelf.open(name, this.clock.now());
+    const now = this.clock.now();
+    const channel = this.shelf.isVacant(name)
+      ? new StoredChannel(name, this.shelf.vacancies.positionOf(name).epoch, now)
+      : this.shelf.open(name, now);
     // A position is handed out here as well.
-    channel.usedAt = this.clock.now();
-    await this.#store(channel);
-    this.shelf.trim(channel, this.clock.now());
+    channel.usedAt = now;
+    this.shelf.trim(channel, now);
     try {
       return readHistory(channel, query, (_, offset) => this.shelf.load(channel, offset));
     } catch (error) {
@@ -72,15 +77,6 @@ export class SqliteBroker implements Broker {
     return Promise.resolve(
       listChannels(this.shelf.channels.values(), query, (channel) => this.shelf.trim(channel, now)),
     );
-  }
-
-  /**
-   * A position that is handed out must be good after a restart too, also that of a channel nobody has published to yet: it
-   * gets its row first. If that fails, the position is handed out all the same: the disk is full, subscribing goes on.
-   */
-  async #store(channel: StoredChannel): Promise<void> {
-    if (channel.id !== 0 || this.settings.retentionOf(channel.name).size === 0) return;
-    await new Promise<void>((resolve) => this.committer.add(new StoreTask(this.shelf, channel, resolve)));
   }
 
   /** A step of what time does: expired publications, keys and numberings go. */

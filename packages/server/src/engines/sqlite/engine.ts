@@ -55,7 +55,7 @@ export function openSqliteEngine(
     const shelf = new Shelf(settings, options.hotBytesMax ?? HOT_BYTES_MAX);
     const loaded = load(folder, shelf, bootId, clock);
     database = new Database(folder.path, { readwrite: true });
-    begin(database, options.sync, bootId, loaded);
+    begin(database, options.sync, bootId, shelf.vacancies.origin, loaded);
     shelf.connect(database);
     return assemble(database, folder, shelf, settings, sink, clock, log);
   } catch (error) {
@@ -90,7 +90,7 @@ function endMayBeMissing(meta: Meta, bootId: string): boolean {
 }
 
 /** Writes that this run has begun, and its new epochs. Before anything is given out, this must be on the disk itself. */
-function begin(database: Database, sync: SqliteOptions["sync"], bootId: string, loaded: Loaded): void {
+function begin(database: Database, sync: SqliteOptions["sync"], bootId: string, origin: string, loaded: Loaded): void {
   database.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
   database.run("PRAGMA wal_autocheckpoint = 0");
   database.run("PRAGMA cache_size = -16000");
@@ -100,7 +100,7 @@ function begin(database: Database, sync: SqliteOptions["sync"], bootId: string, 
   );
   const remove = database.prepare("DELETE FROM channels WHERE id = ?");
   const write = database.transaction(() => {
-    writeMeta(database, { boot: bootId, sync, clean: "no" });
+    writeMeta(database, { boot: bootId, sync, origin, clean: "no" });
     for (const { epoch, top, previous, id } of loaded.renewed) {
       renew.run(epoch, top, previous?.epoch ?? null, previous?.offset ?? null, id);
     }

@@ -41,6 +41,9 @@ export function readMeta(database: Database): Meta {
 /** `renew`: the end of what was numbered may be missing, so every channel begins a new epoch, linked to its old one. */
 export function loadShelf(database: Database, shelf: Shelf, renew: boolean, now: number): Loaded {
   const byId = new Map<number, StoredChannel>();
+  const origin = readMeta(database).get("origin");
+  // If the end is missing, so may be channels that were first published to in it.
+  if (origin !== undefined && !renew) shelf.vacancies.origin = origin;
   const unkept = loadChannels(database, shelf, byId, now);
   loadPublications(database, shelf, byId, now);
   loadKeys(database, shelf, now);
@@ -66,6 +69,7 @@ function loadChannels(database: Database, shelf: Shelf, byId: Map<number, Stored
     shelf.nextChannel = id + 1;
     if (shelf.settings.retentionOf(name).size === 0) {
       unkept.push(id);
+      shelf.vacancies.renew({ epoch, top: 1 }, newEpoch);
       continue;
     }
     const channel = new StoredChannel(name, epoch, Math.max(usedAt, usedAtMin));

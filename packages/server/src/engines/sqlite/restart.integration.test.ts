@@ -352,3 +352,30 @@ test("history reads, sink and offsets agree after a restart in the middle of a s
   expect(publications.map(({ data }) => data)).toEqual(['"1"', '"2"']);
   await after.close();
 });
+
+test("[EN-12] [EN-16] the epoch of channels nobody has published to outlives a restart, and ends with a channel forgotten in it", async () => {
+  const HOUR_MS = 3_600_000;
+  const folder = folders.make();
+  const clock = new FakeClock();
+  const settings = { positionTtlMs: HOUR_MS };
+  const first = folders.open(folder, { clock, settings });
+  const idle = await first.broker.subscribe("idle");
+  const told = await first.broker.publish("a", draftOf("one"));
+  expect(told.epoch).toBe(idle.epoch);
+  await first.close();
+
+  const second = folders.open(folder, { clock, settings });
+  expect(await second.broker.subscribe("idle")).toEqual(idle);
+  // Past the retention, the numbering's time to live and the grace after a restart; the forgetting is a commit of its own.
+  for (let hours = 0; hours < 4; hours++) {
+    clock.advance(HOUR_MS);
+    await Bun.sleep(20);
+  }
+  await second.close();
+
+  const third = folders.open(folder, { clock, settings });
+  const again = await third.broker.publish("a", draftOf("another life"));
+  expect(again.offset).toBe(1);
+  expect(again.epoch).not.toBe(told.epoch);
+  await third.close();
+});

@@ -86,6 +86,7 @@ export function prepareBroker(database: Database) {
     insertKey: database.prepare("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?)"),
     deleteKeys: database.prepare("DELETE FROM keys WHERE id <= ?"),
     deletePositions: database.prepare("DELETE FROM positions WHERE channel = ?"),
+    setMeta: database.prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)"),
   };
 }
 

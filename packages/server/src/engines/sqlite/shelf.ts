@@ -11,6 +11,7 @@ import type { Housekeeping } from "./committer.ts";
 import { DeadRows } from "./dead-rows.ts";
 import { HotBodies } from "./hot-bodies.ts";
 import { type BrokerStatements, prepareBroker } from "./schema.ts";
+import { Vacancies } from "../vacancies.ts";
 import { StoredChannel } from "./stored-channel.ts";
 
 /** Rows waiting for their deletion beyond which it gets transactions of its own. */
@@ -42,6 +43,7 @@ export function publicationOf(row: readonly unknown[]): Publication {
 
 export class Shelf implements Housekeeping {
   readonly channels = new Map<string, StoredChannel>();
+  readonly vacancies = new Vacancies(newEpoch());
   readonly keys: IdempotencyKeys;
   readonly dead = new DeadRows();
   readonly hot: HotBodies;
@@ -59,9 +61,11 @@ export class Shelf implements Housekeeping {
   /** Channels whose row has to say again what it says: their last publication is about to be deleted. */
   readonly #changed = new Set<StoredChannel>();
   #staged: StoredChannel[] = [];
-  /** Ids of channels to be deleted with the next transaction. */
-  #takenOut: number[] = [];
+  /** Channels to be deleted with the next transaction, as they stand there. */
+  #takenOut: { readonly id: number; readonly epoch: string; readonly top: number }[] = [];
   #deadKey = 0;
+  /** The origin before this transaction, if the transaction changes it. */
+  #originBefore: string | undefined;
 
   #statements: BrokerStatements | undefined;
 
@@ -86,10 +90,18 @@ export class Shelf implements Housekeeping {
   open(name: string, now: number): StoredChannel {
     let channel = this.channels.get(name);
     if (channel === undefined) {
-      channel = new StoredChannel(name, newEpoch(), now);
+      const { epoch, followed } = this.vacancies.fill(name);
+      // A numbering that is not kept begins at 0 after every restart, so its epoch must not be known then.
+      channel = new StoredChannel(name, this.settings.retentionOf(name).size === 0 ? newEpoch() : epoch, now);
+      channel.subscribed = followed;
       this.channels.set(name, channel);
     }
     return channel;
+  }
+
+  /** Never published to, and its first publication will be kept: it needs nothing yet. */
+  isVacant(name: string): boolean {
+    return !this.channels.has(name) && this.settings.retentionOf(name).size > 0;
   }
 
   isForgettable(channel: StoredChannel, now: number): boolean {
@@ -177,7 +189,16 @@ export class Shelf implements Housekeeping {
     if (channel.id !== 0) this.statements.deleteChannel.run(channel.id);
     this.statements.deletePositions.run(channel.name);
     this.channels.delete(channel.name);
+    this.#renewOrigin({ epoch: channel.epoch, top: channel.staged });
+
     this.#changed.delete(channel);
+  }
+
+  #renewOrigin(forgotten: { readonly epoch: string; readonly top: number }): void {
+    const { origin } = this.vacancies;
+    if (!this.vacancies.renew(forgotten, newEpoch)) return;
+    this.#originBefore ??= origin;
+    this.statements.setMeta.run("origin", this.vacancies.origin);
   }
 
   remember(channel: StoredChannel): void {
@@ -191,7 +212,7 @@ export class Shelf implements Housekeeping {
    */
   takeOut(channel: StoredChannel): void {
     if (channel.id === 0) return;
-    this.#takenOut.push(channel.id);
+    this.#takenOut.push({ id: channel.id, epoch: channel.epoch, top: channel.staged });
     this.#changed.delete(channel);
     channel.dropTo(channel.top, this.#trimmed);
     channel.previous = channel.position;
@@ -247,7 +268,10 @@ export class Shelf implements Housekeeping {
   stage(now: number, limit: number): void {
     // Before the deletions: a channel must never lose its last row before its top stands elsewhere.
     for (const channel of this.#changed) this.write(channel);
-    for (const id of this.#takenOut) this.statements.deleteChannel.run(id);
+    for (const taken of this.#takenOut) {
+      this.statements.deleteChannel.run(taken.id);
+      this.#renewOrigin(taken);
+    }
     this.dead.take(limit, (first, last) => this.statements.deletePublications.run(first, last));
     this.#deadKey = Math.max(this.#deadKey, this.keys.expire(now, limit));
     if (this.#deadKey > 0) this.statements.deleteKeys.run(this.#deadKey);
@@ -256,10 +280,13 @@ export class Shelf implements Housekeeping {
   undo(): void {
     for (const channel of this.#staged) channel.id = 0;
     this.#staged = [];
+    if (this.#originBefore !== undefined) this.vacancies.origin = this.#originBefore;
+    this.#originBefore = undefined;
   }
 
   settle(): void {
     this.#staged = [];
+    this.#originBefore = undefined;
     this.#changed.clear();
     this.#takenOut = [];
     this.dead.deleted();
