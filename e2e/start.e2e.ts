@@ -279,14 +279,23 @@ describe("a first start", () => {
     expect([await child.exited, await errors]).toEqual([0, ""]);
   });
 
-  test("[ST-8] configured secrets stand nowhere in what it says", async () => {
+  test("[ST-8] [BY-10] it tells who came and went, and configured secrets nowhere", async () => {
     const server = await spawn({ "log-level": "debug" });
     const client = await connectClient(server.url, { token: await server.token({ sub: "bob" }) });
     await server.publish("a", 1);
-    client.terminate();
+    await client.close(1000, "enough");
     server.kill("SIGTERM");
     await server.exited;
-    expect(server.output()).toContain("stopped");
+    const entries = server
+      .output()
+      .split("\n")
+      .filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as { msg: string; session?: string });
+    expect(entries.filter(({ session }) => session === client.session)).toMatchObject([
+      { msg: "session opened", user: "bob", level: "debug" },
+      { msg: "connection closed", user: "bob", code: 1000, reason: "enough" },
+    ]);
+    expect(entries.at(-1)).toMatchObject({ msg: "stopped", level: "info" });
     expect(server.output()).not.toContain(API_KEY);
     expect(server.output()).not.toContain(TOKEN_SECRET);
   });

@@ -84,7 +84,7 @@ describe("connect", () => {
     for (const [at, type] of ["subscribe", "unsubscribe", "subscribe", "history", "ping"].entries())
       client.send({ type, channel: "haste", id: at + 2 });
     await client.next((frame) => "id" in frame && frame.id === 6);
-    const replies = client.frames.filter((frame) => "id" in frame).map((frame) => `${frame.id} ${frame.type}`);
+    const replies = client.frames.flatMap((frame) => ("id" in frame ? [`${frame.id} ${frame.type}`] : []));
     expect(replies).toEqual(["1 connected", "2 subscribed", "3 unsubscribed", "4 subscribed", "5 history", "6 pong"]);
     client.terminate();
   });
