@@ -9,7 +9,7 @@ import { connectClient } from "longwire/test/ws-client";
 import { freePort } from "longwire/test/server-process";
 import type { Browser, Page } from "playwright-core";
 import { startChromium } from "./support/chromium.ts";
-import { type CodeBlock, readCodeBlocks, ROOT } from "./support/code-blocks.ts";
+import { bareCode, type CodeBlock, readCodeBlocks, ROOT } from "./support/code-blocks.ts";
 import { makeClone, type RunningCommand } from "./support/fresh-clone.ts";
 import { until } from "./support/wait.ts";
 
@@ -282,12 +282,29 @@ test("no block was left out", () => {
   expect(blocks.filter((block) => !taken.has(block))).toEqual([]);
 });
 
-/** A block without its comments, which are translated. */
-function bareCode({ language, code }: CodeBlock): string {
-  return `${language}\n${code.replaceAll(/\/\*\*.*?\*\/|(^|\s)(#|\/\/) .*$/gm, "").replaceAll(/\s+/g, " ")}`;
-}
+test.each([
+  ["README.zh-CN.md", "README.md"],
+  ["docs/zh-CN/sdk.md", "docs/sdk.md"],
+  ["docs/zh-CN/http-api.md", "docs/http-api.md"],
+])("%s holds the code of %s; comments may differ", async (translation, page) => {
+  expect((await readCodeBlocks(translation)).map(bareCode)).toEqual((await readCodeBlocks(page)).map(bareCode));
+});
 
-test("README.zh-CN.md holds the same code; comments may differ", async () => {
-  const translated = await readCodeBlocks("README.zh-CN.md");
-  expect(translated.map(bareCode)).toEqual(blocks.map(bareCode));
+test("what docs/zh-CN/configuration.md names is there, and its examples are good", async () => {
+  const page = await Bun.file(join(ROOT, "docs/zh-CN/configuration.md")).text();
+  const reference = await Bun.file(join(ROOT, "docs/configuration.md")).text();
+  const options = [...page.matchAll(/^\| `([\w.]+)` +\| (`([^`]+)`)?/gm)];
+  expect(options).toHaveLength(15);
+  for (const [, name = "", , value] of options) {
+    const section = reference.split("### ").find((text) => text.startsWith(`\`${name}\``)) ?? "";
+    expect([name, section]).toEqual([name, expect.stringContaining("- default: ")]);
+    if (value !== undefined && name !== "channels.publish")
+      expect([name, section.replaceAll(/`"?|"?`/g, "`")]).toEqual([
+        name,
+        expect.stringContaining(`- default: \`${value}\``),
+      ]);
+  }
+  const example = (await readCodeBlocks("docs/zh-CN/configuration.md")).find(({ language }) => language === "toml");
+  writeFileSync(join(clone.folder, "longwire.toml"), example?.code ?? "");
+  expect(await clone.run("npx longwire config check")).toContain("the configuration is good");
 });

@@ -17,3 +17,8 @@ export async function readCodeBlocks(path: string): Promise<CodeBlock[]> {
     line: text.slice(0, match.index).split("\n").length,
   }));
 }
+
+/** A block without its comments, which are translated, and whatever the formatter makes of its spaces. */
+export function bareCode({ language, code }: CodeBlock): string {
+  return `${language}\n${code.replaceAll(/\/\*\*.*?\*\/|(^|\s)(#|\/\/) .*$/gm, "").replaceAll(/\s+/g, " ")}`;
+}
