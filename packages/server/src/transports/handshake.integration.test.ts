@@ -104,7 +104,7 @@ describe("the query", () => {
     client.terminate();
   });
 
-  test("[WS-3] [WS-4] channels are subscribed at once, each announced, and messages come", async () => {
+  test("[WS-3] [WS-4] [WS-10] channels are subscribed at once, each announced, and messages come", async () => {
     const client = await connectClient(`${server.url}/ws?channels=q:1,q:%C3%A9&channel=q%3A1&channel=a%25b&unknown=1`);
     await client.until(() => client.frames.length === 4);
     const announced = client.frames.map((frame) => `${frame.type} ${"channel" in frame ? frame.channel : ""}`);
