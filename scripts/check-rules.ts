@@ -19,19 +19,21 @@ rules.forEach((rule, index) => {
 
 const named = new Set<string>();
 function note(path: string, pattern: RegExp): void {
-  for (const [, rule = ""] of read(path).matchAll(pattern)) {
-    named.add(rule);
-    if (!rules.includes(rule)) faults.push(`${path}: ${rule} is no rule of SPEC.md`);
+  for (const [ids] of read(path).matchAll(pattern)) {
+    for (const [rule] of ids.matchAll(/[A-Z]{2}-\d+/g)) {
+      named.add(rule);
+      if (!rules.includes(rule)) faults.push(`${path}: ${rule} is no rule of SPEC.md`);
+    }
   }
 }
 
 const options = { cwd: root, onlyFiles: true };
 for (const path of new Bun.Glob("{packages,e2e,bench}/**/*.ts").scanSync(options)) {
   if (/(^|\/)node_modules\//.test(path) || !/\.(test|e2e|fuzz)\.ts$|\/test\//.test(path)) continue;
-  note(path, /["'`]\[([A-Z]{2}-\d+)\]/g);
+  note(path, /["'`](?:\[[A-Z]+-?\d+\] ?)+/g);
 }
 for (const path of new Bun.Glob("packages/protocol/vectors/*.json").scanSync(options)) {
-  note(path, /"rule": "([A-Z]{2}-\d+)"/g);
+  note(path, /"rule": "[A-Z]{2}-\d+"/g);
 }
 
 for (const fault of faults) process.stderr.write(`${fault}\n`);
