@@ -239,7 +239,7 @@ for (const engine of ["memory", "sqlite"] as const) {
 }
 
 describe("a restart", () => {
-  test("[EN-12] [P2] with sqlite positions, keys and inboxes go on", async () => {
+  test("[EN-12] [IN-8] [P2] with sqlite positions, keys and inboxes go on", async () => {
     const server = await startServer({ engine: "sqlite" });
     const token = await signToken({ sub: "bob" });
     const bob = await connectClient(server.url, { token });

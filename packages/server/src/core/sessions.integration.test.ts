@@ -48,7 +48,7 @@ describe("subscriptions", () => {
     expect(await bob.received("b", 1)).toHaveLength(1);
   });
 
-  test("[SU-2] `offset` is where the stream goes on: the client's own position with a replay, never the top", async () => {
+  test("[SU-2] [SU-3] `offset` is where the stream goes on: the client's own position with a replay, never the top", async () => {
     const server = await serve();
     let epoch = "";
     for (const data of [1, 2, 3]) ({ epoch } = await server.publish("a", data));
@@ -69,7 +69,7 @@ describe("subscriptions", () => {
     }
   });
 
-  test("[NS-4] where nobody may, no client does, whatever its token says; server and API key do not ask", async () => {
+  test("[NS-4] [AP-20] where nobody may, no client does, whatever its token says; server and API key do not ask", async () => {
     const server = await serve({ "channels-subscribe": "nobody", "channels-publish": "nobody" });
     const all = { subscribe: ["*"], publish: ["*"] };
     const token = await signToken({ sub: "bob", allow: all });
@@ -182,6 +182,15 @@ describe("presence", () => {
     });
   });
 
+  test("[HI-6] the history needs its own right, a subscription does not give it", async () => {
+    const server = await serve({ "channels-history": "signed-in" });
+    const guest = await open(server);
+    await guest.request({ type: "subscribe", channel: "room" });
+    expect(await guest.ask({ type: "history", channel: "room" })).toMatchObject({ type: "error", code: 302 });
+    const bob = await open(server, "bob");
+    expect(await bob.ask({ type: "history", channel: "room" })).toMatchObject({ type: "history", publications: [] });
+  });
+
   test("[PR-11] after a server was killed nobody it had is listed", async () => {
     const server = await spawnServer();
     const bob = await connectClient(server.url, { token: await signToken({ sub: "bob" }) });
@@ -197,7 +206,7 @@ describe("presence", () => {
 });
 
 describe("liveness", () => {
-  test("[LI-2] [LI-6] [LI-7] who answers no ping is ended with 4202, who does stays, before the first frame too", async () => {
+  test("[LI-2] [LI-5] [LI-6] [LI-7] who answers no ping is ended with 4202, who does stays, before the first frame too", async () => {
     const server = await serve({ "ping-interval-ms": "1000", "ping-timeout-ms": "2000" });
     const { port } = new URL(server.url);
     const deaf = await openWebSocket(Number(port), "/ws");

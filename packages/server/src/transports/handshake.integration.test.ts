@@ -158,7 +158,7 @@ describe("the query", () => {
     client.terminate();
   });
 
-  test("[WS-5] `earliest`, `latest` and `inbox` are words for every channel of the query", async () => {
+  test("[WS-5] [IN-9] `earliest`, `latest` and `inbox` are words for every channel of the query", async () => {
     for (const data of [1, 2]) await server.publish("words", data);
     const earliest = await connectClient(server.url, { query: { channels: "words", since: "earliest" } });
     expect((await earliest.received("words", 2)).map(({ data }) => data)).toEqual([1, 2]);
