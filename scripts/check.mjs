@@ -8,9 +8,13 @@ const bun = ensureInstalled();
 
 const STEPS = [
   { name: "format", command: [bun, "fmt", "--check"], mend: "`npx bun fmt` formats" },
-  { name: "types", command: [bun, "check"] },
+  // Without the flag it would run package.json's own `check`: this.
+  { name: "types", command: [bun, "check", "--no-script"] },
   { name: "lint", command: [process.execPath, join(ROOT, "node_modules/oxlint/bin/oxlint"), "--type-aware"] },
   { name: "layers", command: [bun, "scripts/check-layers.ts"] },
+  { name: "architecture", command: [bun, "scripts/check-architecture.ts"] },
+  { name: "rules", command: [bun, "scripts/check-rules.ts"] },
+  { name: "features", command: [bun, "scripts/check-features.ts"] },
   { name: "printed pages", command: [bun, "scripts/docs.ts", "--check"], mend: "`npm run docs` writes them" },
 ];
 

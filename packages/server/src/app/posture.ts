@@ -1,6 +1,6 @@
 /**
- * Posture: what the configured secrets permit, by the table of docs/security: without secrets the server serves this machine
- * alone; what anonymous clients may do depends on who can reach it.
+ * Posture: what the configured secrets permit (SPEC.md, NS-10 to NS-12): without secrets the server serves this machine alone;
+ * what anonymous clients may do depends on who can reach it.
  */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { StartupError } from "../base/failures.ts";
