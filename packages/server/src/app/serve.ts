@@ -42,7 +42,11 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
     throw startupErrorOf(error, posture.host, config.port);
   }
   fanout.attach(server);
-  const tidying = tidyAfterRush(systemClock, parts.changes, () => Bun.gc(true));
+  const tidying = tidyAfterRush(
+    systemClock,
+    () => parts.changes(),
+    () => Bun.gc(true),
+  );
   const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server.port}`;
   log.info("listening", { url, engine: config.engine, version: VERSION });
   if (posture.madeKeyFile !== undefined) process.stdout.write(welcome(url, posture, config.tokenSecret !== undefined));
