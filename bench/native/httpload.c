@@ -136,15 +136,24 @@ static void open_connections(int epoll) {
   }
 }
 
-/* A timer of its own: epoll's milliseconds are too coarse to space a thousand requests a second evenly. */
-static void start_timer(int epoll) {
+/*
+ * A timer of its own: epoll's milliseconds are too coarse to space a thousand requests a second evenly. It has to be read at
+ * every tick: the kernel sets a periodic timer again only then (timerfd_create(2), `it_interval`).
+ */
+static int start_timer(int epoll) {
   int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
   double period = options.rate > 0 ? 1e9 / options.rate : 1e8;
   struct timespec every = {.tv_sec = (time_t)(period / 1e9), .tv_nsec = (long)((uint64_t)period % NS_PER_SECOND)};
   struct itimerspec times = {.it_interval = every, .it_value = every};
   timerfd_settime(timer, 0, &times, NULL);
-  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+  struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
   epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event);
+  return timer;
+}
+
+static void take_tick(int timer) {
+  uint64_t ticks;
+  if (read(timer, &ticks, sizeof ticks) < 0 && errno != EAGAIN) fail("the timer cannot be read");
 }
 
 static void print_failure(void) {
@@ -168,7 +177,7 @@ int main(int count, char **values) {
   prepare();
   int epoll = epoll_create1(0);
   open_connections(epoll);
-  start_timer(epoll);
+  int timer = start_timer(epoll);
   double cpu_before = cpu_seconds();
   uint64_t begun = monotonic_ns(), end = begun + (uint64_t)(options.seconds * 1e9), now = begun;
   uint64_t due_total = options.rate > 0 ? (uint64_t)(options.rate * options.seconds + 0.5) : UINT64_MAX;
@@ -181,8 +190,10 @@ int main(int count, char **values) {
       break;
     }
     int ready = epoll_wait(epoll, events, 128, 100);
-    for (int i = 0; i < ready; i++)
-      if (events[i].data.ptr != NULL) take_answer(events[i].data.ptr);
+    for (int i = 0; i < ready; i++) {
+      if (events[i].data.ptr == NULL) take_tick(timer);
+      else take_answer(events[i].data.ptr);
+    }
     now = monotonic_ns();
   }
   printf("RESULT {\"sent\":%llu,\"ok\":%llu,\"failed\":%llu,\"seconds\":%.3f,\"cpuSeconds\":%.3f,\"p50Us\":%.0f,"
