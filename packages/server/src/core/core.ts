@@ -86,12 +86,14 @@ export function createCore(options: CoreOptions): CoreParts {
   }
 
   function finish(session: Session, code: number, reason: string): void {
-    if (session.state !== "closing") retire(session, "lost");
+    if (session.state !== "closing") {
+      retire(session, "lost");
+      log.debug("connection closed", () => ({ session: session.id, user: session.user, code, reason }));
+    }
     session.state = "closed";
     sessions.leave(session);
     lifecycle.forget(session);
     outbox.forget(session);
-    log.debug("connection closed", () => ({ session: session.id, user: session.user, code, reason }));
   }
 
   const outbox = new Outbox(settings, turn, goodbye);
