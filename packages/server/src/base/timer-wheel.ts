@@ -12,7 +12,8 @@ export interface WheelItem {
 
 export class TimerWheel<Item extends WheelItem> {
   readonly #slots = new Map<number, Set<Item>>();
-  readonly #timer: Timer;
+  /** Runs only while something is scheduled: an idle server has nothing to wake up for. */
+  #timer: Timer | null = null;
   #done: number;
 
   constructor(
@@ -21,11 +22,11 @@ export class TimerWheel<Item extends WheelItem> {
     private readonly due: (item: Item) => void,
   ) {
     this.#done = this.#slotOf(clock.now());
-    this.#timer = clock.every(tickMs, () => this.#turn());
   }
 
   /** Calls `due(item)` at the first tick after `atMs` (Unix milliseconds); replaces an earlier deadline of the item. */
   schedule(item: Item, atMs: number): void {
+    this.#start();
     const slot = Math.max(this.#slotOf(atMs) + 1, this.#done + 1);
     if (item.slot === slot) return;
     this.cancel(item);
@@ -44,8 +45,15 @@ export class TimerWheel<Item extends WheelItem> {
   }
 
   stop(): void {
-    this.#timer.cancel();
+    this.#timer?.cancel();
+    this.#timer = null;
     this.#slots.clear();
+  }
+
+  #start(): void {
+    if (this.#timer !== null) return;
+    this.#done = this.#slotOf(this.clock.now());
+    this.#timer = this.clock.every(this.tickMs, () => this.#turn());
   }
 
   #slotOf(ms: number): number {
@@ -60,6 +68,7 @@ export class TimerWheel<Item extends WheelItem> {
     if (slots === undefined) for (let slot = this.#done + 1; slot <= now; slot++) this.#fire(slot);
     else for (const slot of slots.toSorted((a, b) => a - b)) this.#fire(slot);
     if (now > this.#done) this.#done = now;
+    if (this.#slots.size === 0) this.stop();
   }
 
   #fire(slot: number): void {

@@ -9,7 +9,9 @@ import type { Outbox } from "./outbox.ts";
 import type { Session } from "./model.ts";
 import type { Settings } from "./settings.ts";
 
-const TICK_MS = 100;
+/** Ticks are a tenth of the shortest time that is kept, within these bounds. */
+const TICK_MIN_MS = 50;
+const TICK_MAX_MS = 1000;
 
 export class Lifecycle {
   readonly #wheel: TimerWheel<Session & WheelItem>;
@@ -20,7 +22,9 @@ export class Lifecycle {
     private readonly outbox: Outbox,
     private readonly end: (session: Session, goodbye: Disconnect) => void,
   ) {
-    this.#wheel = new TimerWheel(clock, TICK_MS, (session) => this.#due(session));
+    const shortestMs = Math.min(settings.pingIntervalMs, settings.pingTimeoutMs);
+    const tickMs = Math.min(TICK_MAX_MS, Math.max(TICK_MIN_MS, Math.floor(shortestMs / 10)));
+    this.#wheel = new TimerWheel(clock, tickMs, (session) => this.#due(session));
   }
 
   /** Sets the session's next deadline. */
