@@ -1,6 +1,6 @@
 /** A channel as the application uses it. */
 import type { HistoryEntry, Json, Member, PresenceFrame, Position, ServerFrame, Since } from "@longwire/protocol";
-import type { Handler } from "./emitter.ts";
+import type { Emitter, Handler } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
 import type { Line } from "./line.ts";
 import type { Draft } from "./requests.ts";
@@ -40,12 +40,19 @@ export interface Presence {
 export class Channel<T = Json> {
   readonly #line: Line;
   readonly #subscription: () => Subscription;
+  readonly #emitter: Emitter<ChannelEvents<unknown>>;
   readonly #newKey: () => string;
 
-  /** Made by `Client.channel` and `Client.inbox`. */
-  constructor(line: Line, subscription: () => Subscription, newKey: () => string) {
+  /** Made by `Client.channel` and `Client.inbox`: an inbox keeps its handlers whichever subscription it is. */
+  constructor(
+    line: Line,
+    subscription: () => Subscription,
+    emitter: Emitter<ChannelEvents<unknown>>,
+    newKey: () => string,
+  ) {
     this.#line = line;
     this.#subscription = subscription;
+    this.#emitter = emitter;
     this.#newKey = newKey;
   }
 
@@ -64,9 +71,8 @@ export class Channel<T = Json> {
   }
 
   on<Name extends keyof ChannelEvents<T>>(event: Name, handler: Handler<ChannelEvents<T>[Name]>): () => void {
-    const subscription = this.#subscription();
-    const off = subscription.emitter.on(event, handler as Handler<ChannelEvents<unknown>[Name]>);
-    if (event === "message") queueMicrotask(() => subscription.release());
+    const off = this.#emitter.on(event, handler as Handler<ChannelEvents<unknown>[Name]>);
+    if (event === "message") queueMicrotask(() => this.#subscription().release());
     return off;
   }
 
@@ -81,17 +87,23 @@ export class Channel<T = Json> {
     this.#subscription().unsubscribe();
   }
 
-  /** Resolves once subscribed; fails when the server refuses. */
+  /** Resolves once subscribed; fails when the server refuses, or the connection is ended for good or by `disconnect()`. */
   async ready(): Promise<void> {
-    const { emitter, state } = this.#subscription();
-    if (state.status === "subscribed") return;
+    if (this.state.status === "subscribed") return;
+    if (this.#line.ended !== undefined) throw this.#line.ended;
     await new Promise<void>((resolve, reject) => {
-      const off = emitter.on("state", (next) => {
-        if (next.status === "subscribing") return;
-        off();
-        if (next.status === "subscribed") resolve();
-        else reject(new LongwireError("refused", next.reason ?? "the channel was unsubscribed", next.code));
+      const settle = (error?: LongwireError): void => {
+        offState();
+        offEnd();
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const offState = this.#emitter.on("state", (next) => {
+        if (next.status === "subscribed") settle();
+        else if (next.status === "unsubscribed")
+          settle(new LongwireError("refused", next.reason ?? "the channel was unsubscribed", next.code));
       });
+      const offEnd = this.#line.onEnd(settle);
     });
   }
 

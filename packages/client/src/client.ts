@@ -40,6 +40,8 @@ export class Client {
   readonly #channels = new Map<string, Channel<never>>();
   /** Where the inbox lives; nowhere yet while the user is not known. */
   #inbox: Subscription;
+  /** The inbox before anybody is known. Its handlers are the inbox's, whoever the user becomes. */
+  readonly #nobody: Subscription;
   #inboxChannel: Channel<never> | undefined;
   #session: string | undefined;
   readonly #keyPrefix: string;
@@ -73,7 +75,7 @@ export class Client {
       forgetSession: () => (this.#session = undefined),
     });
     this.#line = this.#makeLine(report);
-    this.#inbox = new Subscription(this.#line, personalChannel(""));
+    this.#inbox = this.#nobody = new Subscription(this.#line, personalChannel(""));
     this.#keyPrefix = Array.from({ length: 2 }, () => settings.random().toString(36).slice(2)).join("");
     for (const [channel, { made }] of this.#persistence.positions) {
       if (made === true) this.#subscription(channel).made = true;
@@ -98,13 +100,14 @@ export class Client {
   /** Resolves once connected; fails when the server says not to come back, or `disconnect()` is called. */
   async ready(): Promise<void> {
     if (this.state.status === "connected") return;
+    if (this.#line.ended !== undefined) throw this.#line.ended;
     await new Promise<void>((resolve, reject) => {
       const off = this.on("state", (state) => {
-        if (state.status === "connecting" || state.status === "waiting") return;
+        const error = endOf(state);
+        if (error === undefined && state.status !== "connected") return;
         off();
-        if (state.status === "connected") resolve();
-        else if (state.status === "closed") reject(new LongwireError("disconnected", state.reason, state.code));
-        else reject(new LongwireError("disconnected", "the client disconnected"));
+        if (error === undefined) resolve();
+        else reject(error);
       });
     });
   }
@@ -122,7 +125,7 @@ export class Client {
     if (options !== undefined) subscription.configure(options);
     let channel = this.#channels.get(name);
     if (channel === undefined) {
-      channel = new Channel(this.#line, () => subscription, this.#newKey);
+      channel = new Channel(this.#line, () => subscription, subscription.emitter, this.#newKey);
       this.#channels.set(name, channel);
     }
     return channel;
@@ -130,7 +133,7 @@ export class Client {
 
   /** The personal channel of the user that the server sees in this client. It needs no subscribe. */
   inbox<T = Json>(): Channel<T> {
-    this.#inboxChannel ??= new Channel(this.#line, () => this.#inbox, this.#newKey);
+    this.#inboxChannel ??= new Channel(this.#line, () => this.#inbox, this.#nobody.emitter, this.#newKey);
     return this.#inboxChannel;
   }
 
@@ -151,14 +154,24 @@ export class Client {
       },
       send: (draft) => connector.send(draft),
       ask: (draft, policy, answer) => {
-        if (connector.state.status === "closed") answer(new LongwireError("disconnected", connector.state.reason));
-        else this.#requests.ask(draft, policy, answer);
+        const { ended } = this.#line;
+        if (ended === undefined) this.#requests.ask(draft, policy, answer);
+        else answer(ended);
       },
       backoffMs: (attempt) => backoffMs(backoff, jitter, attempt, random),
-      renewToken: () => this.#tokens.renew(),
+      renewToken: () => (this.#tokens.renewable ? this.#tokens.renew() : undefined),
       saved: (channel) => this.#persistence.positions.get(channel),
       moved: (channel, position, made) => this.#keep(channel, position, made),
       reopen: () => connector.reopen(),
+      get ended() {
+        // While idle, `connect()` may still be called.
+        return connector.state.status === "closed" ? endOf(connector.state) : undefined;
+      },
+      onEnd: (run) =>
+        this.on("state", (state) => {
+          const error = endOf(state);
+          if (error !== undefined) run(error);
+        }),
       report,
     };
   }
@@ -216,7 +229,8 @@ export class Client {
   /** The user became known, or another one: the inbox's handlers stay with the inbox. */
   #moveInbox(inbox: Subscription): void {
     if (inbox === this.#inbox) return;
-    inbox.emitter.forward(this.#inbox.emitter);
+    if (this.#inbox !== this.#nobody) this.#inbox.emitter.forward(undefined);
+    inbox.emitter.forward(this.#nobody.emitter);
     this.#inbox = inbox;
   }
 
@@ -282,6 +296,12 @@ export class Client {
     if (this.#emitter.has("error")) this.#emitter.emit("error", error);
     if (told || !this.#emitter.has("error")) this.#settings.report(error);
   }
+}
+
+/** Why nothing more comes in this state, unless the application asks for it. */
+function endOf(state: ConnectionState): LongwireError | undefined {
+  if (state.status === "closed") return new LongwireError("disconnected", state.reason, state.code);
+  return state.status === "idle" ? new LongwireError("disconnected", "the client disconnected") : undefined;
 }
 
 /** Makes a client and connects it. */

@@ -77,16 +77,14 @@ export class Connector {
   }
 
   disconnect(): void {
-    this.#drop();
+    if (this.state.status === "idle" || !this.#drop(0, { status: "idle" })) return;
     this.#attempt = 0;
-    if (this.state.status !== "idle") this.#move({ status: "idle" });
+    this.#move({ status: "idle" });
   }
 
   /** Gives a standing connection up for a new one. */
   reopen(): void {
-    if (this.state.status !== "connected") return;
-    this.#drop();
-    this.#open();
+    if (this.state.status === "connected") this.#open();
   }
 
   /** `false` unless connected. */
@@ -109,11 +107,13 @@ export class Connector {
 
   /** The platform says that there is no network. It can be wrong (a server on this machine), so the longest wait goes on. */
   offline(): void {
-    if (this.state.status === "waiting") this.#wait(this.#settings.backoff.maxMs, this.state.code, "offline");
+    if (this.state.status !== "waiting") return;
+    const { backoff, clock } = this.#settings;
+    this.#wait(Math.max(backoff.maxMs, this.#notBefore - clock.now()), this.state.code, "offline");
   }
 
   #open(): void {
-    this.#drop();
+    if (!this.#drop()) return;
     const turn = this.#turn;
     const { clock, requestTimeoutMs, report } = this.#settings;
     this.#timer = clock.after(requestTimeoutMs, () => this.#lost(BROKEN, "the server did not answer in time"));
@@ -198,7 +198,7 @@ export class Connector {
 
   /** The connection ended or did not come about: the code says what to do. */
   #lost(code: number, reason: string, after: number = 0, reconnect: boolean = true): void {
-    this.#drop(code);
+    if (!this.#drop(code)) return;
     const replaced = code === REPLACED;
     // Two tabs had one session, and the other keeps it: this one takes a new session.
     if (replaced) this.#events.forgetSession();
@@ -227,9 +227,12 @@ export class Connector {
     this.#move({ status: "waiting", attempt: this.#attempt, retryAt: clock.now() + ms, code, reason });
   }
 
-  /** Leaves whatever stands or is being opened. */
-  #drop(code: number = 0): void {
-    this.#turn++;
+  /**
+   * Leaves whatever stands or is being opened. `false`: somebody who heard of it asked for something else meanwhile
+   * (`disconnect()` in a handler), which came later and counts.
+   */
+  #drop(code: number = 0, next: ConnectionState = { status: "connecting", attempt: this.#attempt }): boolean {
+    const turn = ++this.#turn;
     this.#timer?.cancel();
     this.#stable?.cancel();
     this.#liveness.stop();
@@ -237,10 +240,11 @@ export class Connector {
     const link = this.#link;
     this.#link = undefined;
     link?.close();
-    if (this.state.status !== "connected") return;
+    if (this.state.status !== "connected") return true;
     // No longer connected for whoever sends from `down`; the caller says what follows.
-    this.state = { status: "connecting", attempt: this.#attempt };
+    this.state = next;
     this.#events.down(code);
+    return turn === this.#turn;
   }
 
   #move(state: ConnectionState): void {

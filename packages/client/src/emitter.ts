@@ -19,8 +19,8 @@ export class Emitter<Events> {
     return () => void handlers.delete(handler);
   }
 
-  /** Hands every event on to another emitter too. */
-  forward(next: Emitter<Events>): void {
+  /** Hands every event on to another emitter too, or no longer. */
+  forward(next: Emitter<Events> | undefined): void {
     this.#next = next;
   }
 

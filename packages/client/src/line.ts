@@ -1,5 +1,6 @@
 /** Line: the narrow view of the client that a subscription may use, so that neither needs to know the other whole. */
 import type { Position } from "@longwire/protocol";
+import type { LongwireError } from "./failures.ts";
 import type { Clock } from "./platform.ts";
 import type { Answer, Draft, RequestPolicy } from "./requests.ts";
 
@@ -12,13 +13,17 @@ export interface Line {
   ask(draft: Draft, policy: RequestPolicy, answer: Answer): void;
   /** The wait before repeating something for the nth time. */
   backoffMs(attempt: number): number;
-  /** Gives the server a new token for the session. Fails where there is no way to get one. */
-  renewToken(): Promise<void>;
+  /** Gives the server a new token for the session; `undefined` where there is no way to get one. */
+  renewToken(): Promise<void> | undefined;
   /** The position kept from an earlier page. */
   saved(channel: string): Position | undefined;
   /** A position moved, or is forgotten. `made`: of a subscription that the server makes by itself. */
   moved(channel: string, position: Position | undefined, made: boolean): void;
   /** Gives the connection up and opens the next one at once, which brings what was missed since each position. */
   reopen(): void;
+  /** Why there is no connection and will be none unless the application asks. */
+  readonly ended: LongwireError | undefined;
+  /** Tells when that becomes so; call the result to hear no more. */
+  onEnd(run: (error: LongwireError) => void): () => void;
   report(error: unknown): void;
 }

@@ -20,13 +20,14 @@ export interface Saved extends Position {
 
 export class Persistence {
   readonly positions: Map<string, Saved> = new Map<string, Saved>();
-  /** Channels that are no longer kept. */
-  readonly #dropped = new Set<string>();
+  /** Channels that this page moved or dropped since it last wrote. */
+  readonly #changed = new Set<string>();
   readonly #settings: Settings;
   readonly #key: string;
   readonly #sessions: StorageLike | undefined;
   readonly #store: StorageLike | undefined;
   #timer: Timer | undefined;
+  #failed = false;
 
   constructor(settings: Settings, url: string) {
     this.#settings = settings;
@@ -52,28 +53,28 @@ export class Persistence {
   }
 
   set(channel: string, saved: Saved | undefined): void {
-    if (saved === undefined) {
-      this.positions.delete(channel);
-      this.#dropped.add(channel);
-    } else {
-      this.positions.set(channel, saved);
-      this.#dropped.delete(channel);
-    }
+    if (saved === undefined) this.positions.delete(channel);
+    else this.positions.set(channel, saved);
+    this.#changed.add(channel);
     if (this.#store !== undefined) this.#timer ??= this.#settings.clock.after(WRITE_DELAY_MS, () => this.write());
   }
 
-  /** Writes now. Other tabs write to the same place: what they keep of other channels stays. */
+  /** Writes now. Other tabs write to the same place: only what this one changed since is its own to say. */
   write(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    if (this.#changed.size === 0) return;
     const kept = new Map(Object.entries(this.#read()));
-    for (const channel of this.#dropped) kept.delete(channel);
-    for (const [channel, saved] of this.positions) {
+    for (const channel of this.#changed) {
       kept.delete(channel);
-      kept.set(channel, saved);
+      const saved = this.positions.get(channel);
+      if (saved !== undefined) kept.set(channel, saved);
     }
     const entries = Array.from(kept).slice(-POSITIONS_MAX);
-    this.#guard(() => this.#store?.setItem(this.#key, JSON.stringify(Object.fromEntries(entries))));
+    this.#guard(() => {
+      this.#store?.setItem(this.#key, JSON.stringify(Object.fromEntries(entries)));
+      this.#changed.clear();
+    });
   }
 
   #read(): Record<string, Saved | null> {
@@ -81,12 +82,13 @@ export class Persistence {
     return typeof read === "object" && read !== null ? (read as Record<string, Saved | null>) : {};
   }
 
-  /** Storage may be full, forbidden or filled by others; the client works without it. */
+  /** Storage may be full, forbidden or filled by others; the client works without it, and says so once. */
   #guard<Value>(use: () => Value): Value | undefined {
     try {
       return use();
     } catch (error) {
-      this.#settings.report(error);
+      if (!this.#failed) this.#settings.report(error);
+      this.#failed = true;
       return undefined;
     }
   }

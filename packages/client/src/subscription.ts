@@ -22,6 +22,7 @@ import { LongwireError } from "./failures.ts";
 import type { Line } from "./line.ts";
 import type { Timer } from "./platform.ts";
 import type { ChannelState } from "./state.ts";
+import { tokenOf } from "./tokens.ts";
 
 export interface ChannelOptions {
   /** Where to begin without a position from before; the server's namespace decides unless told. */
@@ -64,6 +65,9 @@ export interface ChannelEvents<T> {
 // Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
 const ALREADY_SUBSCRIBED: (typeof ERRORS)["alreadySubscribed"]["code"] = 107;
 
+/** How long the application may take for a token. */
+const TOKEN_TIMEOUT_MS = 10_000;
+
 /** Messages of a subscription that the server made, kept until somebody listens. */
 const HELD_COUNT_MAX = 256;
 
@@ -84,6 +88,8 @@ export class Subscription {
   #timer: Timer | undefined;
   /** Answers to an older question are no longer of interest. */
   #turn = 0;
+  /** A `subscribe` is out and not answered. */
+  #asking = false;
   #held: MessageFrame[] = [];
   /** More came than could be held. */
   #spilled = false;
@@ -105,23 +111,23 @@ export class Subscription {
 
   subscribe(since?: Since): void {
     if (this.#wanted && since === undefined) return;
-    if (this.#wanted) this.unsubscribe();
-    this.#wanted = true;
-    this.#attempt = 0;
     if (since !== undefined) {
+      // The stream that stands, asked for or made by the server, ends first; nobody needs to hear of that.
+      if (this.#wanted || this.made) this.#leave();
       this.position = undefined;
       this.#options = { ...this.#options, since };
     }
-    if (this.state.status === "subscribed") return;
+    this.#wanted = true;
+    this.#attempt = 0;
+    if (this.state.status === "subscribed" && since === undefined) return;
     this.#move({ status: "subscribing" });
     this.#ask();
   }
 
   unsubscribe(): void {
     if (!this.#wanted && !this.made) return;
-    // Not subscribed there (yet) is as good.
-    this.#line.ask({ type: "unsubscribe", channel: this.name }, { repeat: false, queue: false }, () => undefined);
-    this.#end({ status: "unsubscribed" });
+    this.#leave();
+    this.#move({ status: "unsubscribed" });
   }
 
   /** The session stands (anew). */
@@ -139,8 +145,10 @@ export class Subscription {
   /** A frame of this channel. */
   receive(frame: ServerFrame): void {
     if (frame.type === "subscribed") this.#subscribed(frame);
-    else if (frame.type === "unsubscribed") this.#unsubscribed(frame.code, frame.reason);
-    else if (this.state.status !== "subscribed") return;
+    else if (frame.type === "unsubscribed") {
+      // While a question is open, its answer says what holds: this is the end of a subscription of before.
+      if (!this.#asking) this.#unsubscribed(frame.code, frame.reason);
+    } else if (this.state.status !== "subscribed") return;
     else if (frame.type === "message") this.#message(frame);
     else if (frame.type === "join" || frame.type === "leave") this.emitter.emit(frame.type, frame.member);
   }
@@ -165,10 +173,11 @@ export class Subscription {
     this.#pause();
     const turn = this.#turn;
     if (this.#token === undefined && this.#options.getToken !== undefined) {
-      void this.#fetchToken(this.#options.getToken);
+      this.#fetchToken(this.#options.getToken);
       return;
     }
     const { since, presence, events, echo } = this.#options;
+    this.#asking = true;
     this.#line.ask(
       {
         type: "subscribe",
@@ -182,6 +191,7 @@ export class Subscription {
       { repeat: false, queue: false },
       (answer) => {
         if (turn !== this.#turn) return;
+        this.#asking = false;
         if (!(answer instanceof LongwireError)) this.receive(answer);
         else if (answer.reason === "timeout" || answer.reason === "queueFull") this.#retry(0);
         else if (answer.reason === "refused") this.#refused(answer);
@@ -189,22 +199,42 @@ export class Subscription {
     );
   }
 
-  async #fetchToken(getToken: (channel: string) => Promise<string>): Promise<void> {
+  #fetchToken(getToken: (channel: string) => Promise<string>): void {
+    this.#await(
+      tokenOf(() => getToken(this.name)),
+      (token) => {
+        this.#token = token;
+        this.#ask();
+      },
+      (error) => {
+        this.#line.report(error);
+        this.#retry(0);
+      },
+    );
+  }
+
+  /** Waits for what the application gives, until something else happens to the channel, and not for ever. */
+  #await<Value>(given: Promise<Value>, resolved: (value: Value) => void, failed: (error: unknown) => void): void {
+    this.#pause();
     const turn = this.#turn;
-    try {
-      this.#token = await getToken(this.name);
-    } catch (error) {
-      this.#line.report(error);
-      if (turn === this.#turn) this.#retry(0);
-      return;
-    }
-    if (turn === this.#turn) this.#ask();
+    const settle = (run: () => void): void => {
+      if (turn !== this.#turn) return;
+      this.#pause();
+      run();
+    };
+    const late = new LongwireError("timeout", "`getToken` did not answer in time");
+    this.#timer = this.#line.clock.after(TOKEN_TIMEOUT_MS, () => settle(() => failed(late)));
+    given.then(
+      (value) => settle(() => resolved(value)),
+      (error: unknown) => settle(() => failed(error)),
+    );
   }
 
   #refused(error: LongwireError): void {
-    // The server subscribed it by itself meanwhile: its own `subscribed` says where it stands.
-    if (error.code === ALREADY_SUBSCRIBED) return;
-    this.#unsubscribed(error.code, error.message, error.retryMs);
+    // The server subscribed it by itself meanwhile, and its own `subscribed` is on the way. If none comes, the two sides
+    // disagree about something of before, and it is ended there too.
+    if (error.code === ALREADY_SUBSCRIBED) this.#retry(0, () => this.#sayUnsubscribe());
+    else this.#unsubscribed(error.code, error.message, error.retryMs);
   }
 
   /** The server refused or ended it; the code says whether and how to come back. */
@@ -214,8 +244,9 @@ export class Subscription {
     const getToken = this.#options.getToken;
     // What the server could not make by itself for now is asked for: nobody else would bring the inbox back.
     if (remedy === "retry" && (this.made || personalUser(this.name) !== undefined)) this.#wanted = true;
+    const ended: ChannelState = { status: "unsubscribed", code, ...(reason !== undefined && { reason }) };
     if (!this.#wanted || remedy === "final") {
-      this.#end({ status: "unsubscribed", code, ...(reason !== undefined && { reason }) });
+      this.#end(ended);
       return;
     }
     this.#pause();
@@ -224,20 +255,36 @@ export class Subscription {
     else if (getToken !== undefined) {
       this.#token = undefined;
       this.#retry(retryMs);
-    } else {
-      const turn = this.#turn;
-      this.#line.renewToken().then(
-        () => turn === this.#turn && this.#retry(retryMs),
-        () => {
-          if (turn === this.#turn) this.#end({ status: "unsubscribed", code, ...(reason !== undefined && { reason }) });
-        },
-      );
-    }
+    } else this.#renewToken(ended, retryMs);
   }
 
-  #retry(leastMs: number): void {
+  /** The session's token is not good enough. Where the next one is not to be had for now, that says nothing about it. */
+  #renewToken(ended: ChannelState, retryMs: number): void {
+    const renewed = this.#line.renewToken();
+    if (renewed === undefined) {
+      this.#end(ended);
+      return;
+    }
+    this.#await(
+      renewed,
+      () => this.#retry(retryMs),
+      (error) => {
+        if (error instanceof LongwireError && error.remedy !== "retry") {
+          this.#end(ended);
+          return;
+        }
+        this.#line.report(error);
+        this.#retry(retryMs);
+      },
+    );
+  }
+
+  #retry(leastMs: number, before?: () => void): void {
     const ms = Math.max(leastMs, this.#line.backoffMs(++this.#attempt));
-    this.#timer = this.#line.clock.after(ms, () => this.#ask());
+    this.#timer = this.#line.clock.after(ms, () => {
+      before?.();
+      this.#ask();
+    });
   }
 
   #subscribed(frame: SubscribedFrame): void {
@@ -296,19 +343,37 @@ export class Subscription {
     return this.#options.since === "inbox" || personalUser(this.name) !== undefined;
   }
 
+  #leave(): void {
+    // What was handled must not come again.
+    this.#acknowledger.flush();
+    this.#sayUnsubscribe();
+    this.#forget();
+  }
+
+  /** Not subscribed there (yet) is as good. */
+  #sayUnsubscribe(): void {
+    this.#line.ask({ type: "unsubscribe", channel: this.name }, { repeat: false, queue: false }, () => undefined);
+  }
+
   #end(state: ChannelState): void {
+    this.#forget();
+    this.#move(state);
+  }
+
+  #forget(): void {
     this.#pause();
     this.#acknowledger.forget();
     this.#wanted = false;
     this.made = false;
     this.position = undefined;
     this.#held = [];
-    this.#move(state);
+    this.#spilled = false;
     this.#moved();
   }
 
   #pause(): void {
     this.#turn++;
+    this.#asking = false;
     this.#timer?.cancel();
   }
 

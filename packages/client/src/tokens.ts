@@ -5,6 +5,8 @@ import type { Clock, Timer } from "./platform.ts";
 const MARGIN_MS = 30_000;
 /** Pause after a renewal that failed. */
 const RETRY_MS = 5000;
+/** A question that is not answered for so long is asked again: on a phone it may never be. */
+const PATIENCE_MS = 10_000;
 
 export class Tokens {
   current: string | undefined;
@@ -14,6 +16,7 @@ export class Tokens {
   readonly #report: (error: unknown) => void;
   #timer: Timer | undefined;
   #fetching: Promise<string> | undefined;
+  #fetchingSince = 0;
 
   /** `send` gives the server a new token and resolves to its life in milliseconds. */
   constructor(
@@ -37,10 +40,20 @@ export class Tokens {
   /** A new token. Those who ask at the same time share one question. */
   fetch(): Promise<string> {
     if (this.#get === undefined) return Promise.reject(new TypeError("there is no `getToken`"));
-    this.#fetching ??= this.#get()
-      .then((token) => (this.current = token))
-      .finally(() => (this.#fetching = undefined));
+    const now = this.#clock.now();
+    if (this.#fetching === undefined || now - this.#fetchingSince >= PATIENCE_MS) {
+      this.#fetchingSince = now;
+      this.#fetching = this.#ask(this.#get);
+    }
     return this.#fetching;
+  }
+
+  async #ask(get: () => Promise<string>): Promise<string> {
+    try {
+      return (this.current = await tokenOf(get));
+    } finally {
+      this.#fetching = undefined;
+    }
   }
 
   /** The server says how long the token is good from now on. */
@@ -65,4 +78,11 @@ export class Tokens {
       this.renew().catch(this.#report);
     });
   }
+}
+
+/** What the application gives for a token: pages without a type checker give anything, and throw where they should fail. */
+export async function tokenOf(get: () => Promise<string>): Promise<string> {
+  const token: unknown = await get();
+  if (typeof token !== "string" || token === "") throw new TypeError("`getToken` gave no token");
+  return token;
 }
