@@ -10,6 +10,11 @@ const STEPS = [
   { name: "format", command: [bun, "fmt", "--check"], mend: "`npx bun fmt` formats" },
   // Without the flag it would run package.json's own `check`: this.
   { name: "types", command: [bun, "check", "--no-script"] },
+  // What others import declares its types itself, so that any tool can write declarations file by file.
+  ...["protocol", "client"].map((name) => ({
+    name: `types of ${name}`,
+    command: [bun, "check", "--no-script", "-p", `packages/${name}`],
+  })),
   { name: "lint", command: [process.execPath, join(ROOT, "node_modules/oxlint/bin/oxlint"), "--type-aware"] },
   { name: "layers", command: [bun, "scripts/check-layers.ts"] },
   { name: "architecture", command: [bun, "scripts/check-architecture.ts"] },

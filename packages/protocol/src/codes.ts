@@ -119,7 +119,7 @@ export const ERRORS = {
   badToken: { code: 300, text: "the token is not valid", status: 401 },
   tokenExpired: { code: 301, text: "the token has expired", status: 401 },
   tokenRequired: { code: 302, text: "a token is required", status: 401 },
-} as const satisfies Record<string, CodeRow>;
+} as const;
 
 /** Goodbyes: the connection is closed with this code. */
 export const DISCONNECTS = {
@@ -145,10 +145,13 @@ export const DISCONNECTS = {
   invalidToken: { code: 4300, text: "the token is not valid" },
   expiredToken: { code: 4301, text: "the token has expired" },
   missingToken: { code: 4302, text: "a token is required" },
-} as const satisfies Record<string, Omit<CodeRow, "status">>;
+} as const;
 
-export type ErrorName = keyof typeof ERRORS;
-export type DisconnectName = keyof typeof DISCONNECTS;
+/** Says that every row of a table has this shape; `satisfies` would hide the constants' types from declaration files. */
+type TableOf<Row, Table extends Readonly<Record<string, Row>>> = Table;
+
+export type ErrorName = keyof TableOf<CodeRow, typeof ERRORS>;
+export type DisconnectName = keyof TableOf<Omit<CodeRow, "status">, typeof DISCONNECTS>;
 
 /** What a client may do after an error, an unsubscription or a goodbye with this code. */
 export function remedyOf(code: number): Remedy {
