@@ -60,8 +60,8 @@ export class CoreGateway implements Gateway {
 
   drained(handle: SessionHandle): void {
     const session = handle as Session;
-    this.core.outbox.forget(session);
-    wake(session);
+    if (session.connection.buffered() === 0) this.core.outbox.forget(session);
+    session.wake();
   }
 
   heard(handle: SessionHandle): void {
@@ -73,9 +73,7 @@ export class CoreGateway implements Gateway {
   }
 
   closed(handle: SessionHandle, code: number, reason: string): void {
-    const session = handle as Session;
-    this.finish(session, code, reason);
-    wake(session);
+    this.finish(handle as Session, code, reason);
   }
 
   #handle(session: Session, data: string): void {
@@ -188,13 +186,6 @@ export class CoreGateway implements Gateway {
   }
 }
 
-/** Lets replays that wait for the client look again. */
-function wake(session: Session): void {
-  const waiters = session.drainWaiters;
-  session.drainWaiters = null;
-  if (waiters !== null) for (const waiter of waiters) waiter();
-}
-
 const HANDSHAKE_GOODBYES = {
   badToken: "invalidToken",
   tokenExpired: "expiredToken",
@@ -216,6 +207,7 @@ async function connectByHandshake(core: Core, session: Session, handshake: Hands
     throw new Disconnect(HANDSHAKE_GOODBYES[error.error as keyof typeof HANDSHAKE_GOODBYES], error.message);
   }
   for (const channel of channels) {
+    if (session.subscription(channel) !== undefined) continue;
     const refused = refusal(session, "subscribe", channel, channelOptions(core.settings, channel));
     if (refused === undefined) await joinByServer(core, session, channel, sinceOf(channel, since));
     else core.outbox.push(session, { type: "unsubscribed", channel, code: refused.code, reason: refused.message });

@@ -142,6 +142,8 @@ export class Hub implements Sink {
     session.subscriptions = session.subscriptions.filter((other) => other !== subscription);
     if (subscription.events) channel.watchers--;
     this.subscriptionCount--;
+    // A replay that waits for the client holds a page of the history: it must not wait on.
+    session.wake();
     if (channel.subscriptions !== null) return;
     this.#channels.delete(channel.name);
     this.broker.unsubscribe(channel.name);
@@ -348,8 +350,11 @@ export class Hub implements Sink {
   }
 }
 
+/** Those that have been told `subscribed` and are not live yet. */
 function* catchingOf(channel: LocalChannel): Iterable<Subscription> {
-  for (const subscription of itemsOf(channel.subscriptions)) if (subscription.reach === "catching") yield subscription;
+  for (const subscription of itemsOf(channel.subscriptions)) {
+    if (subscription.reach === "catching" && subscription.position >= 0) yield subscription;
+  }
 }
 
 export function hasEnded(subscription: Subscription): boolean {

@@ -22,6 +22,8 @@ export interface JoinRequest {
 /** Resolves when `subscribed` has been said; a replay may still be on its way. Rejects with `ReplyError`. */
 export async function join(core: Core, session: Session, request: JoinRequest): Promise<void> {
   const { channel, id } = request;
+  // It may have ended while its right was being checked, and nobody would end what it subscribes to now.
+  if (session.state !== "open") return;
   if (session.subscription(channel) !== undefined) throw new ReplyError("alreadySubscribed", channel);
   if (session.subscriptions.length >= core.settings.subscriptionsMax) {
     throw new ReplyError("limit", `at most ${core.settings.subscriptionsMax} subscriptions per session`);

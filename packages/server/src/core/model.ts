@@ -91,6 +91,13 @@ export class Session implements SessionHandle, WheelItem {
     return undefined;
   }
 
+  /** Lets replays that wait for the client look again. */
+  wake(): void {
+    const waiters = this.drainWaiters;
+    this.drainWaiters = null;
+    if (waiters !== null) for (const waiter of waiters) waiter();
+  }
+
   /** Its queue on the way out, in bytes. */
   get queueBytes(): number {
     return this.outboxBytes + this.connection.buffered();
@@ -105,8 +112,8 @@ export type Reach = "catching" | "topic" | "direct" | "ended";
 
 export class Subscription {
   reach: Reach = "catching";
-  /** While catching: everything up to here was sent or skipped on purpose. */
-  position = 0;
+  /** While catching: everything up to here was sent or skipped on purpose; -1 as long as `subscribed` has not been said. */
+  position = -1;
   /** Shown as present, with this data (`undefined`: no data). null: not present. */
   member: { readonly data: Json | undefined } | null = null;
 

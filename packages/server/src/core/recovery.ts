@@ -41,7 +41,7 @@ export async function recover(
   const offset = first === undefined ? page.top.offset : first.offset - 1;
   subscription.position = offset;
   answer({ epoch: page.top.epoch, offset }, recovered);
-  replay(core, subscription, page).catch((error: unknown) => {
+  replay(core, subscription, page, start.inbox).catch((error: unknown) => {
     core.log.error("replay failed", { channel: subscription.channel.name, session: subscription.session.id, error });
     core.goodbye(subscription.session, new Disconnect("unavailableNow"));
   });
@@ -84,7 +84,7 @@ function read(core: Core, channel: LocalChannel, from: Position | "earliest"): P
   return core.hub.broker.history(channel.name, { from, limit: 1000, bytesMax: core.settings.queueBytesMax / 4 });
 }
 
-async function replay(core: Core, subscription: Subscription, first: HistoryPage): Promise<void> {
+async function replay(core: Core, subscription: Subscription, first: HistoryPage, inbox: boolean): Promise<void> {
   const { channel, session } = subscription;
   const { epoch } = first.top;
   const half = core.settings.queueBytesMax / 2;
@@ -98,7 +98,7 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
     idleRounds = moved ? 0 : idleRounds + 1;
     // What does not fit beside anything else waits for an empty queue.
     if (!whole) await drained(subscription, moved ? half / 2 : 0);
-    else if (session.queueBytes > half) await drained(subscription, half);
+    else if (session.connection.buffered() > half) await drained(subscription, half);
     else if (!page.more && finish(core, subscription, epoch)) return;
     if (hasEnded(subscription)) return;
     if (idleRounds > 0) await new Promise<void>((resolve) => core.turn.atEnd(resolve));
@@ -107,9 +107,10 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
     if (hasEnded(subscription)) return;
     if (page.reached && page.top.epoch === epoch) continue;
     // Trimmed or renumbered while the client was reading: say so and go on with what comes.
-    answerFromTop(core, subscription, (position, recovered) =>
-      core.outbox.push(session, { type: "subscribed", channel: channel.name, ...position, recovered }),
-    );
+    const again = (position: Position): void =>
+      core.outbox.push(session, { type: "subscribed", channel: channel.name, ...position, recovered: false });
+    if (inbox) await recover(core, subscription, { from: "earliest", inbox }, again);
+    else answerFromTop(core, subscription, again);
     return;
   }
 }
@@ -161,10 +162,13 @@ function send(core: Core, subscription: Subscription, publications: readonly Pub
   return whole;
 }
 
-/** Waits until the client has taken all but so many bytes, or is gone. */
+/**
+ * Waits until the client has taken all but so many bytes, or is gone. What waits for the end of this turn does not count: nobody
+ * would wake us when it goes.
+ */
 async function drained(subscription: Subscription, bytes: number): Promise<void> {
   const { session } = subscription;
-  while (!hasEnded(subscription) && session.queueBytes > bytes) {
+  while (!hasEnded(subscription) && session.connection.buffered() > bytes) {
     await new Promise<void>((resolve) => {
       session.drainWaiters ??= [];
       session.drainWaiters.push(resolve);

@@ -19,30 +19,37 @@ function keyOf(id: string): string {
   return `session/${id}`;
 }
 
-/** Takes over the session `id`; false when there is none, or its token named somebody else. */
-export async function resume(core: Core, session: Session, id: string): Promise<boolean> {
+/** What the session `id` has, for one who may take it up; undefined when there is none, or its token named somebody else. */
+export async function findLuggage(core: Core, session: Session, id: string): Promise<SessionLuggage | undefined> {
   const live = core.sessions.get(id);
-  if (live !== undefined) {
-    if (live.identity.user !== session.identity.user) return false;
-    // The old connection may be dead without our knowing: whoever comes back with the id is the client now.
-    core.goodbye(live, new Disconnect("replaced"));
-    session.id = id;
-    session.luggage = live.luggage;
-    return true;
-  }
+  if (live !== undefined) return live.identity.user === session.identity.user ? live.luggage : undefined;
   const text = await core.engine.state.get(keyOf(id));
-  if (text === undefined) return false;
+  if (text === undefined) return undefined;
   const { tokenUser, luggage } = JSON.parse(text) as SessionRecord;
-  if (tokenUser !== (session.identity.user ?? null)) return false;
-  session.id = id;
-  session.luggage = { ...luggage, boundUser: luggage.boundUser ?? undefined };
-  return true;
+  if (tokenUser !== (session.identity.user ?? null)) return undefined;
+  return { ...luggage, boundUser: luggage.boundUser ?? undefined };
 }
 
-/** Keeps the session for a client that may come back within the resume time. Failing to is logged; the client starts anew then. */
+/** Makes the session the one with this id. Synchronous, since two connections may have found the same session at the same time. */
+export function takeUp(core: Core, session: Session, id: string, luggage: SessionLuggage): void {
+  const live = core.sessions.get(id);
+  session.id = id;
+  session.luggage = live?.luggage ?? luggage;
+  // The old connection may be dead without our knowing: whoever comes back with the id is the client now.
+  if (live !== undefined) core.goodbye(live, new Disconnect("replaced"));
+  if (isEmpty(session.luggage)) return;
+  // What the store has runs out soon after the drop; the session may live for long, and end by a crash.
+  keep(core, session, CRASH_KEEP_MS);
+}
+
+/** Keeps the session for a client that may come back within the resume time. */
 export function keepForResume(core: Core, session: Session): void {
-  if (core.settings.resumeMs === 0) return;
-  core.engine.state.set(keyOf(session.id), recordOf(session), core.settings.resumeMs).catch((error: unknown) => {
+  if (core.settings.resumeMs > 0) keep(core, session, core.settings.resumeMs);
+}
+
+/** Failing to keep is logged; the client starts anew then. */
+function keep(core: Core, session: Session, ttlMs: number): void {
+  core.engine.state.set(keyOf(session.id), recordOf(session), ttlMs).catch((error: unknown) => {
     core.log.warn("session cannot be kept for resuming", { session: session.id, error });
   });
 }
@@ -57,7 +64,13 @@ export function forgetForResume(core: Core, session: Session): void {
 
 /** Keeps what the application gave the session, so that it outlives a crash of this process. */
 export async function keepLuggage(core: Core, session: Session): Promise<void> {
+  // A session that has ended meanwhile was kept with its luggage, or forgotten on purpose.
+  if (core.settings.resumeMs === 0 || session.state !== "open") return;
   await core.engine.state.set(keyOf(session.id), recordOf(session), CRASH_KEEP_MS);
+}
+
+function isEmpty({ boundUser, channels, data }: SessionLuggage): boolean {
+  return boundUser === undefined && channels.length === 0 && Object.keys(data).length === 0;
 }
 
 function recordOf(session: Session): string {

@@ -3,7 +3,7 @@ import { type ConnectCommand, personalChannel, type Position, type Since } from 
 import { ReplyError } from "../../base/failures.ts";
 import type { Core } from "../deps.ts";
 import { join } from "../join.ts";
-import { resume } from "../resume.ts";
+import { findLuggage, takeUp } from "../resume.ts";
 import { refusalOfGift } from "../rights.ts";
 import { ANONYMOUS, type Session } from "../model.ts";
 
@@ -15,8 +15,11 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
     session.identity = identity;
     session.client = command.client;
     session.jsonPing = command.ping ?? false;
-    const resumed = command.session !== undefined && (await resume(core, session, command.session));
+    const { session: id } = command;
+    const luggage = id === undefined ? undefined : await findLuggage(core, session, id);
     if (hasLeft(session)) return;
+    const resumed = id !== undefined && luggage !== undefined;
+    if (resumed) takeUp(core, session, id, luggage);
     session.state = "open";
     core.sessions.add(session);
     core.watch(session);
@@ -27,7 +30,7 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
       ...(session.user !== undefined && { user: session.user }),
       ping: core.settings.pingIntervalMs,
       ...(identity.expiresAt !== undefined && { expires: Math.max(0, identity.expiresAt - core.clock.now()) }),
-      ...(command.session !== undefined && { resumed }),
+      ...(id !== undefined && { resumed }),
     });
     core.log.debug("session opened", () => ({
       session: session.id,
