@@ -128,9 +128,14 @@ export function webSocketHandler(gateway: Gateway, messageBytesMax: number): Web
       if (socket.data.session !== null) gateway.heard(socket.data.session);
     },
     close(socket, code, reason) {
-      const { session } = socket.data;
-      socket.data.socket = null;
-      if (session !== null) gateway.closed(session, code, reason);
+      const connection = socket.data;
+      connection.socket = null;
+      const tell = (): void => {
+        if (connection.session !== null) gateway.closed(connection.session, code, reason);
+      };
+      // The runtime calls this inside `close`: a gateway that refuses at the opening has not returned its session yet.
+      if (connection.session === null) queueMicrotask(tell);
+      else tell();
     },
   };
 }
