@@ -16,6 +16,11 @@ export class Turn {
     setImmediate(this.#run);
   }
 
+  /** Resolves at the end of this turn: for whoever has more to do, and must let others act in between. */
+  end(): Promise<void> {
+    return new Promise((resolve) => this.atEnd(resolve));
+  }
+
   readonly #run = (): void => {
     const jobs = this.#jobs;
     this.#jobs = [];

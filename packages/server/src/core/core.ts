@@ -58,7 +58,6 @@ export function createCore(options: CoreOptions): CoreParts {
     if (session.state === "open" && fate === "over") forgetForResume(core, session);
     for (const subscription of session.subscriptions) part(core, subscription, fate !== "over");
     sessions.retire(session);
-    outbox.forget(session);
   }
 
   function goodbye(session: Session, reason: Disconnect): void {

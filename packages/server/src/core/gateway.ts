@@ -24,6 +24,9 @@ import { Session } from "./model.ts";
 /** With more than this waiting for a command to finish, the client is not read any further until it has. */
 const PENDING_BYTES_MAX = 256 * 1024;
 
+/** What a waiting message costs beside its text: an empty one must not be for nothing. */
+const PENDING_OVERHEAD_BYTES = 32;
+
 /** Handshakes that can say something in place of the first frame. */
 function speaks(handshake: Handshake): boolean {
   return handshake.token !== undefined || handshake.session !== undefined || handshake.channels.length > 0;
@@ -51,7 +54,7 @@ export class CoreGateway implements Gateway {
     if (session.state === "closing" || session.state === "closed") return;
     if (session.pending !== null) {
       session.pending.push(data);
-      session.pendingBytes += data.length;
+      session.pendingBytes += data.length + PENDING_OVERHEAD_BYTES;
       if (session.pendingBytes > PENDING_BYTES_MAX) session.connection.pause();
       return;
     }
@@ -147,7 +150,7 @@ export class CoreGateway implements Gateway {
     let taken = 0;
     for (const data of held) {
       taken++;
-      session.pendingBytes -= data.length;
+      session.pendingBytes -= data.length + PENDING_OVERHEAD_BYTES;
       if (session.state === "closing" || session.state === "closed") return;
       this.#handle(session, data);
       // This one holds the rest back again. What it put into `pending` itself comes first.

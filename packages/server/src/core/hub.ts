@@ -23,6 +23,9 @@ const TURN_BYTES_MAX = 256 * 1024;
 /** A channel with more than this waiting takes no publish: see `congested`. */
 const BACKLOG_BYTES_MAX = 16 * 1024 * 1024;
 
+/** What a frame has beside channel, name, user and data. */
+const FRAME_BYTES = 64;
+
 const RING_SIZE_MAX = 256;
 const RING_BYTES_MAX = 256 * 1024;
 const MEND_PAGE = { limit: 500, bytesMax: TURN_BYTES_MAX } as const;
@@ -163,7 +166,7 @@ export class Hub implements Sink {
     }
     channel.backlog ??= [];
     channel.backlog.push(publication);
-    channel.backlogBytes += publication.data.length;
+    channel.backlogBytes += weightOf(channel, publication);
     if (!waits) this.#flow(channel);
   }
 
@@ -194,7 +197,7 @@ export class Hub implements Sink {
         return;
       }
       taken++;
-      channel.backlogBytes -= publication.data.length;
+      channel.backlogBytes -= weightOf(channel, publication);
     }
     if (taken === backlog.length) {
       channel.backlog = null;
@@ -211,7 +214,7 @@ export class Hub implements Sink {
       }
     }
     if (channel.turnBytes === 0) this.deps.turn.atEnd(() => this.#endTurn(channel));
-    channel.turnBytes += publication.data.length + 1;
+    channel.turnBytes += weightOf(channel, publication);
     this.publications++;
     if (channel.suspect) this.#sweep(channel);
     if (publication.exclude !== undefined) this.#leaveTopic(channel, publication.exclude);
@@ -316,7 +319,7 @@ export class Hub implements Sink {
         this.deps.log.warn("channel mended", { channel: channel.name, from, top: page.top, recovered: page.reached });
         // What waited may belong to the old epoch, and offsets alone do not tell: read again what came since instead.
         channel.backlog = changed ? [...page.publications] : [...page.publications, ...(channel.backlog ?? [])];
-        channel.backlogBytes = channel.backlog.reduce((sum, { data }) => sum + data.length, 0);
+        channel.backlogBytes = channel.backlog.reduce((sum, publication) => sum + weightOf(channel, publication), 0);
         this.#flow(channel);
         if (changed || page.more) this.deps.turn.atEnd(() => this.#mendAgain(channel));
       },
@@ -348,6 +351,11 @@ export class Hub implements Sink {
       this.deps.outbox.flush(subscription.session);
     }
   }
+}
+
+/** About the length of its frame: many publications with short data are long all the same. */
+function weightOf({ name: channel }: LocalChannel, { data, name, user }: Publication): number {
+  return FRAME_BYTES + channel.length + data.length + (name?.length ?? 0) + (user?.length ?? 0);
 }
 
 /** Those that have been told `subscribed` and are not live yet. */

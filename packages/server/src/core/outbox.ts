@@ -53,21 +53,25 @@ export class Outbox {
   check(session: Session): void {
     const queued = session.connection.buffered();
     if (queued === 0) return;
+    this.#backedUp.add(session);
+    if (!this.#sweepPlanned) {
+      this.#sweepPlanned = true;
+      this.turn.atEnd(() => this.#sweep());
+    }
     if (queued > this.settings.queueBytesMax) {
       this.end(session, new Disconnect("slow", `more than ${this.settings.queueBytesMax} bytes were waiting`));
-      return;
     }
-    this.#backedUp.add(session);
-    if (this.#sweepPlanned) return;
-    this.#sweepPlanned = true;
-    this.turn.atEnd(() => this.#sweep());
   }
 
-  /** The session is gone or has taken everything. */
+  /** The connection is gone, or the client has taken everything. */
   forget(session: Session): void {
     this.#backedUp.delete(session);
   }
 
+  /**
+   * Keeps all queues together in their budget. Who was sent away counts until the connection is gone: the queue is still there.
+   * The goodbye alone would free nothing, since it waits behind the queue; so the largest are cut as well.
+   */
   #sweep(): void {
     this.#sweepPlanned = false;
     let total = 0;
@@ -82,6 +86,8 @@ export class Outbox {
       if (total <= this.settings.queueBytesTotalMax) return;
       total -= session.connection.buffered();
       this.end(session, new Disconnect("slow", "the queues of all clients together were too long"));
+      session.connection.cut();
+      this.#backedUp.delete(session);
     }
   }
 }

@@ -45,6 +45,8 @@ export async function recover(
     core.log.error("replay failed", { channel: subscription.channel.name, session: subscription.session.id, error });
     core.goodbye(subscription.session, new Disconnect("unavailableNow"));
   });
+  // A page was read and framed: the session's next command has to wait for others.
+  if (first !== undefined) await core.turn.end();
 }
 
 /** Goes live at the top of what is delivered here. */
@@ -101,7 +103,8 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
     else if (session.connection.buffered() > half) await drained(subscription, half);
     else if (!page.more && finish(core, subscription, epoch)) return;
     if (hasEnded(subscription)) return;
-    if (idleRounds > 0) await new Promise<void>((resolve) => core.turn.atEnd(resolve));
+    // A client that reads fast must not hold the loop until it has everything.
+    await core.turn.end();
     if (idleRounds > IDLE_ROUNDS_MAX) throw new Error(`the replay stands still at offset ${subscription.position}`);
     page = await read(core, channel, { epoch, offset: subscription.position });
     if (hasEnded(subscription)) return;

@@ -1,4 +1,7 @@
-/** presence and history: what is there. */
+/**
+ * presence and history: what is there. A short command, a long answer: each takes a turn of its own, so that a client that sends
+ * thousands of them in a row does not hold the loop.
+ */
 import type { HistoryCommand, HistoryEntry, Json, PresenceCommand } from "@longwire/protocol";
 import { ReplyError } from "../../base/failures.ts";
 import type { HistoryPage, Publication } from "../../ports/broker.ts";
@@ -16,6 +19,7 @@ export async function presence(core: Core, session: Session, command: PresenceCo
   if (refused !== undefined) throw refused;
   const list = await core.engine.presence.list(channel, core.settings.presenceListMax);
   core.outbox.push(session, { type: "presence", ...(id !== undefined && { id }), channel, ...list });
+  await core.turn.end();
 }
 
 export async function history(core: Core, session: Session, command: HistoryCommand): Promise<void> {
@@ -31,6 +35,7 @@ export async function history(core: Core, session: Session, command: HistoryComm
     publications: page.publications.map(entryOf),
     more: page.more,
   });
+  await core.turn.end();
 }
 
 /** A page of history, bounded by number and bytes; without `since` from the oldest kept, or with `reverse` from the top. */
