@@ -349,6 +349,39 @@ describe("longwire subscribe", () => {
     }
   });
 
+  test("it ends without a word when nobody reads any more", async () => {
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: (request, server) => (server.upgrade(request) ? undefined : new Response("no", { status: 400 })),
+      websocket: {
+        message(socket, text) {
+          const command = decodeCommand(String(text), 64);
+          const { id } = command;
+          if (command.type === "connect") socket.send(JSON.stringify({ type: "connected", id, session: "s", ping: 0 }));
+          if (command.type !== "subscribe") return;
+          const channel = "chat";
+          socket.send(JSON.stringify({ type: "subscribed", id, channel, epoch: "e", offset: 0, recovered: true }));
+          let offset = 0;
+          const timer = setInterval(() => {
+            if (socket.readyState !== WebSocket.OPEN) clearInterval(timer);
+            else socket.send(JSON.stringify({ type: "message", channel, offset: ++offset, data: 1 }));
+          }, 10);
+        },
+      },
+    });
+    try {
+      const child = start(["subscribe", "chat", "--url", `ws://127.0.0.1:${server.port}`]);
+      const reader = child.stdout.getReader();
+      await reader.read();
+      await reader.cancel();
+      expect(await child.exited).toBe(141);
+      expect(await new Response(child.stderr).text()).toBe("");
+    } finally {
+      await server.stop(true);
+    }
+  });
+
   test("what can be seen to be wrong is wrong usage", async () => {
     expect((await longwire(["subscribe"])).status).toBe(2);
     expect((await longwire(["subscribe", "a b"])).status).toBe(2);

@@ -2,13 +2,24 @@
  * Follows channels over one WebSocket at a time, in plain frames of the native protocol, and comes back from its positions. A small
  * client of its own instead of the SDK: this command is what one reaches for when the SDK is under suspicion.
  */
-import { type Command, DISCONNECTS, type Position, remedyOf, type ServerFrame, type Since } from "@longwire/protocol";
+import {
+  type Command,
+  DISCONNECTS,
+  ERRORS,
+  personalUser,
+  type Position,
+  remedyOf,
+  type ServerFrame,
+  type Since,
+} from "@longwire/protocol";
 import type { Clock, Timer } from "../base/clock.ts";
 
 const BACKOFF_FIRST_MS = 1000;
 const BACKOFF_MAX_MS = 30_000;
 /** Until the server has said how often it pings. */
 const SILENCE_FIRST_MS = 30_000;
+/** Longer timers fire at once (32 bits). */
+const SILENCE_MAX_MS = 2 ** 31 - 1;
 
 export interface FollowerOptions {
   readonly url: URL;
@@ -33,10 +44,15 @@ export class Follower {
   private readonly positions = new Map<string, Position>();
   /** Channels that may still be subscribed. */
   private readonly wanted: Set<string>;
+  /** Those that the server subscribes by itself: it is told the position in `connect`. */
+  private readonly made: Set<string>;
+  /** Those of which it was said that `--since` does not count. */
+  private readonly told = new Set<string>();
   private failures = 0;
 
   constructor(private readonly options: FollowerOptions) {
     this.wanted = new Set(options.channels);
+    this.made = new Set(options.channels.filter((channel) => personalUser(channel) !== undefined));
   }
 
   /** Resolves when there is nothing left to follow; why has been said. */
@@ -61,6 +77,8 @@ export class Follower {
     return new Promise((resolve) => {
       const connection = new FollowedConnection(socket, this.options, {
         wanted: this.wanted,
+        made: this.made,
+        told: this.told,
         positions: this.positions,
         subscribed: () => {
           this.failures = 0;
@@ -75,6 +93,8 @@ export class Follower {
 
 interface Progress {
   readonly wanted: Set<string>;
+  readonly made: Set<string>;
+  readonly told: Set<string>;
   readonly positions: Map<string, Position>;
   readonly subscribed: () => void;
 }
@@ -96,16 +116,31 @@ class FollowedConnection {
   }
 
   greet(): void {
-    const { token, since } = this.options;
+    const { token } = this.options;
+    const made: [string, Position][] = [];
+    for (const channel of this.progress.made) {
+      const from = this.startOf(channel);
+      if (typeof from === "object") made.push([channel, from]);
+    }
     // `ping`: the runtime answers WebSocket's own pings without showing them, so silence could not be told from a dead server.
-    this.send({ type: "connect", id: 1, ping: true, ...(token === undefined ? undefined : { token }) });
+    this.send({
+      type: "connect",
+      id: 1,
+      ping: true,
+      ...(token === undefined ? undefined : { token }),
+      ...(made.length === 0 ? undefined : { since: Object.fromEntries(made) }),
+    });
     let id = 1;
     for (const channel of this.progress.wanted) {
       id++;
       this.asked.set(id, channel);
-      const from = this.progress.positions.get(channel) ?? since;
+      const from = this.startOf(channel);
       this.send({ type: "subscribe", id, channel, ...(from === undefined ? undefined : { since: from }) });
     }
+  }
+
+  private startOf(channel: string): Since | undefined {
+    return this.progress.positions.get(channel) ?? this.options.since;
   }
 
   receive(text: string): void {
@@ -134,16 +169,20 @@ class FollowedConnection {
   }
 
   private take(frame: ServerFrame, text: string): void {
-    const { positions, subscribed } = this.progress;
+    const { wanted, made, positions, subscribed } = this.progress;
     switch (frame.type) {
       case "connected":
         this.greeted = true;
-        this.silenceMs = frame.ping * 2;
+        // 0: none is promised.
+        this.silenceMs = Math.min((frame.ping || Infinity) * 2, SILENCE_MAX_MS);
         return;
       case "ping":
         this.send({ type: "pong" });
         return;
       case "subscribed":
+        // With a token the server subscribes what nobody asked for here.
+        if (!wanted.has(frame.channel)) return;
+        if (frame.id === undefined) made.add(frame.channel);
         subscribed();
         if (!frame.recovered) {
           this.options.notice(
@@ -156,7 +195,8 @@ class FollowedConnection {
         this.message(frame, text);
         return;
       case "unsubscribed":
-        this.refused(frame.channel, frame.code ?? 0, frame.reason ?? "the server ended the subscription");
+        if (wanted.has(frame.channel))
+          this.refused(frame.channel, frame.code ?? 0, frame.reason ?? "the server ended the subscription");
         return;
       case "error":
         this.failed(frame.id, frame.code, frame.message);
@@ -180,6 +220,7 @@ class FollowedConnection {
 
   private message(frame: Extract<ServerFrame, { type: "message" }>, text: string): void {
     const { channel, offset } = frame;
+    if (channel !== undefined && !this.progress.wanted.has(channel)) return;
     const position = channel === undefined ? undefined : this.progress.positions.get(channel);
     if (channel !== undefined && offset !== undefined && position !== undefined) {
       if (offset <= position.offset) return;
@@ -190,9 +231,21 @@ class FollowedConnection {
 
   private failed(id: number | undefined, code: number, message: string): void {
     const channel = id === undefined ? undefined : this.asked.get(id);
-    if (channel !== undefined) this.refused(channel, code, message);
+    if (channel !== undefined && code === ERRORS.alreadySubscribed.code) this.madeByServer(channel);
+    else if (channel !== undefined) this.refused(channel, code, message);
     else if (id === 1) this.end({ reason: message, final: remedyOf(code) !== "retry", afterMs: 0 });
     else this.options.notice(message);
+  }
+
+  /** Its own `subscribed` says where it stands, if it has not yet. */
+  private madeByServer(channel: string): void {
+    const { made, told } = this.progress;
+    const { since, notice } = this.options;
+    made.add(channel);
+    const begins = since === undefined || (typeof since === "object" && personalUser(channel) !== undefined);
+    if (begins || told.has(channel)) return;
+    told.add(channel);
+    notice(`${channel}: the server subscribes it by itself and decides where it begins; --since does not count`);
   }
 
   /** A channel that may be had later is asked for again on a new connection, with backoff; another one is given up. */

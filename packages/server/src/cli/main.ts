@@ -82,6 +82,14 @@ function printFailure(command: string, error: unknown, terminal: Terminal): Exit
   throw error;
 }
 
+/** As a program that SIGPIPE ends: `longwire subscribe chat | head -n 1` is over when `head` is. */
+const BROKEN_PIPE_STATUS = 141;
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(BROKEN_PIPE_STATUS);
+  throw error;
+});
+
 const status = await run(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),
