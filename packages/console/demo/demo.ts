@@ -1,16 +1,16 @@
 /** The demo chat: asks for a name, enters the room of the url's hash, and shows what happens. */
 import { Client } from "@longwire/client";
 import { channelFault } from "@longwire/protocol";
-import { byId, make, makeDisc } from "./dom.ts";
+import { byId, make, makeDisc, recall, remember } from "./dom.ts";
 import { Log } from "./log.ts";
-import { Room, type RoomEvents } from "./room.ts";
+import { newId, Room, type RoomEvents } from "./room.ts";
 import { Status } from "./status.ts";
 import { type Language, type Word, Words } from "./words.ts";
 
 const LOBBY = "lobby";
 
 const words = new Words(
-  (localStorage.getItem("longwire demo language") as Language | null) ??
+  (recall("longwire demo language") as Language | null) ??
     (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en"),
 );
 const welcome = byId("welcome");
@@ -24,7 +24,8 @@ const client = new Client(undefined, { persist: "session" });
 const status = new Status(words, () => client.connect());
 client.on("state", (state) => status.show(state));
 
-const self = { id: keep("longwire demo id", () => crypto.randomUUID()), name: nameOfBefore() };
+const self = { id: recall("longwire demo id") ?? newId(), name: recall("longwire demo name") ?? "" };
+remember("longwire demo id", self.id);
 const log = new Log(words, self.id, (message) => void room?.publish(message));
 let room: Room | undefined;
 let people: readonly { readonly name: string; readonly isSelf: boolean }[] = [];
@@ -48,16 +49,6 @@ const events: RoomEvents = {
   noHistory: () => log.line("noHistory"),
   refused: (reason) => log.line("refused", { reason }),
 };
-
-function keep(key: string, make: () => string): string {
-  const value = localStorage.getItem(key) ?? make();
-  localStorage.setItem(key, value);
-  return value;
-}
-
-function nameOfBefore(): string {
-  return localStorage.getItem("longwire demo name") ?? "";
-}
 
 /** The room of the url's hash; the lobby where it names none. */
 function roomName(): string {
@@ -158,7 +149,7 @@ byId("join-form").addEventListener("submit", (event) => {
   const name = nameInput.value.trim();
   if (name === "") return;
   self.name = name;
-  localStorage.setItem("longwire demo name", name);
+  remember("longwire demo name", name);
   enter();
 });
 byId("composer").addEventListener("submit", (event) => {
@@ -175,7 +166,7 @@ messageInput.addEventListener("keydown", (event) => {
 byId("rename").addEventListener("click", ask);
 byId("language").addEventListener("click", () => {
   words.language = words.language === "zh" ? "en" : "zh";
-  localStorage.setItem("longwire demo language", words.language);
+  remember("longwire demo language", words.language);
   draw();
   log.redraw();
 });

@@ -31,3 +31,20 @@ export function paint(element: HTMLElement, name: string): void {
   // Steps of the golden angle: neighbouring sums get distant colours.
   element.style.setProperty("--hue", String(Math.round((hash * 137.508) % 360)));
 }
+
+/** What this browser keeps for the page. Where the user forbids that, the page works all the same and forgets. */
+export function recall(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+export function remember(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // Full or forbidden: the next visit begins anew.
+  }
+}

@@ -3,7 +3,7 @@ import type { HistoryEntry } from "@longwire/protocol";
 import { settle } from "../../client/test/support/fake-clock.ts";
 import { message } from "../../client/test/support/fake-server.ts";
 import { Rig } from "../../client/test/support/rig.ts";
-import { readMessage, Room } from "./room.ts";
+import { newId, readMessage, Room } from "./room.ts";
 import { Words } from "./words.ts";
 
 /** A room on a scripted server, and what it told, one line per event. */
@@ -138,4 +138,15 @@ test("any data becomes a message", () => {
 test("both languages fill in what they are given", () => {
   expect(new Words("en").say("joined", { name: "<b>" })).toBe("<b> joined");
   expect(new Words("zh").say("retryIn", { seconds: 3 })).toBe("连接已断开，3 秒后重试。");
+});
+
+test("ids are made where the page is not a secure context: http to another machine's address", () => {
+  // Such pages have no `crypto.randomUUID` at all.
+  Object.defineProperty(crypto, "randomUUID", { value: undefined, configurable: true });
+  try {
+    expect(newId()).toMatch(/^[0-9a-f]{32}$/);
+    expect(newId()).not.toBe(newId());
+  } finally {
+    Reflect.deleteProperty(crypto, "randomUUID");
+  }
 });
