@@ -1,6 +1,7 @@
 /** Control: what backends may ask of this gateway. Rights are the caller's affair; names, sizes and existence are ours. */
-import { type Json, personalChannel, personalUser, userFault } from "@longwire/protocol";
+import { type Json, personalChannel, personalUser, type Position, userFault } from "@longwire/protocol";
 import { Disconnect, ReplyError } from "../base/failures.ts";
+import { firstByName } from "../base/names.ts";
 import type {
   ChannelView,
   Control,
@@ -20,7 +21,6 @@ import { checkChannel, publish } from "./actions/publish.ts";
 import { entryOf, readHistory } from "./actions/read.ts";
 import type { Core } from "./deps.ts";
 import { part } from "./join.ts";
-import { pageOf } from "./paging.ts";
 import { keepLuggage } from "./resume.ts";
 import { refusalOfGift } from "./rights.ts";
 import type { Session, SessionLuggage } from "./model.ts";
@@ -57,28 +57,34 @@ export class CoreControl implements Control {
     query: Page & { readonly prefix?: string | undefined },
   ): Promise<{ channels: ChannelView[]; more: boolean }> {
     const { after, limit, prefix } = query;
+    const { hub } = this.core;
     // Channels may be followed without ever having been published to, and kept without anybody following: both count.
-    const kept = await this.core.hub.broker.channels({
-      ...(after !== undefined && { after }),
-      ...(prefix !== undefined && { prefix }),
-      limit: limit + 1,
+    const first = { ...(after !== undefined && { after }), ...(prefix !== undefined && { prefix }), limit: limit + 1 };
+    const known = new Map((await hub.broker.channels(first)).map((one) => [one.channel, one]));
+    const followed = firstByName(hub.channelNames(), itself, first);
+    const names = [...new Set([...known.keys(), ...followed])].toSorted();
+    const views = names.slice(0, limit).map((channel) => {
+      const one = known.get(channel);
+      return one === undefined ? this.channel(channel) : this.#view(channel, one.top, one.kept);
     });
-    const names = new Set(kept.map(({ channel }) => channel));
-    for (const name of this.core.hub.channelNames()) if (name.startsWith(prefix ?? "")) names.add(name);
-    const { page, more } = pageOf(names, { after, limit });
-    return { channels: await Promise.all(page.map((channel) => this.channel(channel))), more };
+    return { channels: await Promise.all(views), more: names.length > limit };
   }
 
   async channel(channel: string): Promise<ChannelView> {
     checkChannel(channel);
-    const { hub, engine } = this.core;
-    const [page, { users }] = await Promise.all([
-      hub.broker.history(channel, { from: "latest", limit: 0, bytesMax: 0 }),
-      engine.presence.count(channel),
-    ]);
-    const [known] = await hub.broker.channels({ prefix: channel, limit: 1 });
-    const kept = known?.channel === channel ? known.kept : 0;
-    return { channel, ...page.top, kept, subscribers: hub.subscriberCount(channel), users };
+    const { top, publications } = await this.core.hub.broker.history(channel, {
+      from: "earliest",
+      limit: 1,
+      bytesMax: 0,
+    });
+    // What is kept ends at the top and has no holes.
+    const [oldest] = publications;
+    return await this.#view(channel, top, oldest === undefined ? 0 : top.offset - oldest.offset + 1);
+  }
+
+  async #view(channel: string, top: Position, kept: number): Promise<ChannelView> {
+    const { users } = await this.core.engine.presence.count(channel);
+    return { channel, ...top, kept, subscribers: this.core.hub.subscriberCount(channel), users };
   }
 
   async presence(channel: string): Promise<PresenceView> {
@@ -199,7 +205,11 @@ export class CoreControl implements Control {
       if (value === null) merged.delete(key);
       else merged.set(key, value);
     }
-    await this.putSessionData(id, Object.fromEntries(merged));
+    const whole = Object.fromEntries(merged);
+    const { publicationBytesMax } = this.core.settings;
+    if (Buffer.byteLength(JSON.stringify(whole)) > publicationBytesMax)
+      throw new ReplyError("tooLarge", `the data of a session may have at most ${publicationBytesMax} bytes`);
+    await this.putSessionData(id, whole);
     return session.luggage.data;
   }
 
@@ -282,6 +292,16 @@ export class CoreControl implements Control {
 // Shared values of the application and our own records (`session/…`) lie in one store.
 function stateKey(key: string): string {
   return `app/${key}`;
+}
+
+function itself(name: string): string {
+  return name;
+}
+
+/** One name more than fits says whether there is more. */
+function pageOf(names: Iterable<string>, { after, limit }: Page): { page: string[]; more: boolean } {
+  const first = firstByName(names, itself, { after, limit: limit + 1 });
+  return { page: first.slice(0, limit), more: first.length > limit };
 }
 
 function viewOf(session: Session): SessionView {

@@ -1,4 +1,5 @@
 /** The channels of one engine, by name: listing and the slow walk over all of them. */
+import { firstByName, type NameQuery } from "../base/names.ts";
 import type { BrokerChannel } from "../ports/broker.ts";
 import type { ChannelHistory } from "./channel-history.ts";
 
@@ -8,48 +9,23 @@ const WALK_STEP = 5_000;
 /** How often the walk takes a step. */
 export const SWEEP_INTERVAL_MS = 1_000;
 
-export interface ListQuery {
-  readonly after?: string;
-  readonly prefix?: string;
-  readonly limit: number;
-}
-
 /**
- * The first names in order, found in one pass: sorting a hundred thousand names for a page of fifty would hold the
- * event loop. `trim` is called for what is shown. What was never published to is listed only while somebody is subscribed to it.
+ * The first channels in name order. `trim` is called for what is shown. What was never published to is listed only while
+ * somebody is subscribed to it.
  */
 export function listChannels<C extends ChannelHistory>(
   channels: Iterable<C>,
-  query: ListQuery,
+  query: NameQuery,
   trim: (channel: C) => void,
 ): BrokerChannel[] {
-  const { after, prefix, limit } = query;
-  const page: C[] = [];
-  for (const channel of channels) {
-    const { name } = channel;
-    if (after !== undefined && name <= after) continue;
-    if (prefix !== undefined && !name.startsWith(prefix)) continue;
-    if (channel.top === 0 && !channel.subscribed) continue;
-    const last = page[limit - 1];
-    if (last !== undefined && name > last.name) continue;
-    page.splice(placeOf(page, name), 0, channel);
-    if (page.length > limit) page.pop();
-  }
-  return page.map((channel) => {
+  return firstByName(inUse(channels), ({ name }) => name, query).map((channel) => {
     trim(channel);
     return { channel: channel.name, top: channel.position, kept: channel.kept };
   });
 }
 
-function placeOf(sorted: readonly ChannelHistory[], name: string): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] as ChannelHistory).name < name) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+function* inUse<C extends ChannelHistory>(channels: Iterable<C>): Iterable<C> {
+  for (const channel of channels) if (channel.top > 0 || channel.subscribed) yield channel;
 }
 
 /**

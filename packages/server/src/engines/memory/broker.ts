@@ -2,6 +2,7 @@
 import type { Position } from "@longwire/protocol";
 import type { Clock } from "../../base/clock.ts";
 import { newEpoch } from "../../base/ids.ts";
+import type { NameQuery } from "../../base/names.ts";
 import type {
   Broker,
   BrokerChannel,
@@ -14,7 +15,7 @@ import type {
 } from "../../ports/broker.ts";
 import type { EngineSettings } from "../../ports/engine.ts";
 import { ChannelHistory, readHistory } from "../channel-history.ts";
-import { ChannelWalk, listChannels, type ListQuery } from "../channel-list.ts";
+import { ChannelWalk, listChannels } from "../channel-list.ts";
 import { digestOf, IdempotencyKeys } from "../idempotency.ts";
 import { Vacancies } from "../vacancies.ts";
 
@@ -128,7 +129,7 @@ export class MemoryBroker implements Broker {
     return Promise.resolve();
   }
 
-  channels(query: ListQuery): Promise<BrokerChannel[]> {
+  channels(query: NameQuery): Promise<BrokerChannel[]> {
     const now = this.clock.now();
     const trim = (channel: ChannelHistory) => channel.trim(this.settings.retentionOf(channel.name), now);
     return Promise.resolve(listChannels(this.#channels.values(), query, trim));

@@ -2,10 +2,11 @@
 import type { Position } from "@longwire/protocol";
 import type { Clock } from "../../base/clock.ts";
 import { ReplyError } from "../../base/failures.ts";
+import type { NameQuery } from "../../base/names.ts";
 import type { Broker, BrokerChannel, Draft, HistoryPage, HistoryQuery, Published, Sink } from "../../ports/broker.ts";
 import type { EngineSettings } from "../../ports/engine.ts";
 import { readHistory } from "../channel-history.ts";
-import { ChannelWalk, listChannels, type ListQuery } from "../channel-list.ts";
+import { ChannelWalk, listChannels } from "../channel-list.ts";
 import type { Committer } from "./committer.ts";
 import type { Shelf } from "./shelf.ts";
 import { StoredChannel } from "./stored-channel.ts";
@@ -72,7 +73,7 @@ export class SqliteBroker implements Broker {
     });
   }
 
-  channels(query: ListQuery): Promise<BrokerChannel[]> {
+  channels(query: NameQuery): Promise<BrokerChannel[]> {
     const now = this.clock.now();
     return Promise.resolve(
       listChannels(this.shelf.channels.values(), query, (channel) => this.shelf.trim(channel, now)),

@@ -1,0 +1,52 @@
+import { expect, test } from "bun:test";
+import { buildCore } from "../../test/support/core.ts";
+
+test("[AP-11] a page of channels asks the broker once, not once for each", async () => {
+  const calls = { channels: 0, history: 0 };
+  const house = buildCore({
+    wrap: {
+      sink: (hub) => hub,
+      broker: (inner) => ({
+        publish: (channel, draft) => inner.publish(channel, draft),
+        subscribe: (channel) => inner.subscribe(channel),
+        unsubscribe: (channel) => inner.unsubscribe(channel),
+        clear: (channel) => inner.clear(channel),
+        channels(query) {
+          calls.channels++;
+          return inner.channels(query);
+        },
+        history(channel, query) {
+          calls.history++;
+          return inner.history(channel, query);
+        },
+      }),
+    },
+  });
+  for (let n = 10; n < 50; n++) await house.publish(`a${n}`, n);
+  await house.publish("a10", "second");
+  const bob = await house.open();
+  for (const channel of ["a11", "a10b", "z"]) await bob.say({ type: "subscribe", channel });
+  const { channels, more } = await house.control.channels({ limit: 4 });
+  expect(channels.map(({ channel, offset, kept, subscribers }) => [channel, offset, kept, subscribers])).toEqual([
+    ["a10", 2, 2, 0],
+    ["a10b", 0, 0, 1],
+    ["a11", 1, 1, 1],
+    ["a12", 1, 1, 0],
+  ]);
+  expect(more).toBeTrue();
+  // What is followed and was never published to is asked for by itself.
+  expect(calls).toEqual({ channels: 1, history: 1 });
+  const rest = await house.control.channels({ after: "a49", limit: 4 });
+  expect(rest).toMatchObject({ channels: [{ channel: "z" }], more: false });
+  expect(await house.control.channel("a10")).toMatchObject({ offset: 2, kept: 2 });
+  expect(calls.channels).toBe(2);
+});
+
+test("[AP-15] the data of a session has a size, however many requests it came in", async () => {
+  const house = buildCore({ settings: { publicationBytesMax: 1000 } });
+  const bob = await house.open();
+  const { id } = bob.handle;
+  await house.control.patchSessionData(id, { a: "x".repeat(600) });
+  await expect(house.control.patchSessionData(id, { b: "x".repeat(600) })).rejects.toMatchObject({ error: "tooLarge" });
+  expect(await house.control.patchSessionData(id, { a: null, b: 1 })).toEqual({ b: 1 });
+});
