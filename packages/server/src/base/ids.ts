@@ -1,9 +1,14 @@
 /** Names that must not be guessed or met twice. */
-import { randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 
 /** A session id: 120 random bits, so that knowing one is proof of having been given it. */
 export function newSessionId(): string {
   return randomBytes(15).toString("base64url");
+}
+
+/** What stands for a session where others see it: always the same, and no way back to the id. */
+export function maskedSessionId(id: string): string {
+  return hash("sha256", id, "base64url").slice(0, 20);
 }
 
 /** An epoch: names one life of a channel's numbering. 48 random bits: it is compared within one channel only. */

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { maskedSessionId } from "../base/ids.ts";
 import { buildCore, OPEN, settle } from "../../test/support/core.ts";
 
 const types = (frames: readonly { type: string }[]): string[] => frames.map(({ type }) => type);
@@ -244,7 +245,7 @@ test("[PR-6] leaving by unsubscribe shows at once", async () => {
   expect(watcher.connection.frames().at(-1)).toEqual({
     type: "leave",
     channel: "a",
-    member: { session: bob.handle.id },
+    member: { session: maskedSessionId(bob.handle.id) },
   });
 });
 

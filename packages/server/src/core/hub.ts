@@ -5,7 +5,7 @@
  * Per channel the hub knows the position up to which its subscribers have everything. The next offset is delivered, an old
  * one dropped; a hole or another epoch is mended from the history before anything newer goes out.
  */
-import { personalUser, type JoinFrame, type LeaveFrame, type Position } from "@longwire/protocol";
+import { type Member, personalUser, type Position } from "@longwire/protocol";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { itemsOf, sizeOf, withItem, withoutItem } from "../base/few.ts";
@@ -14,6 +14,7 @@ import type { Turn } from "../base/turn.ts";
 import type { Broker, Publication, Sink } from "../ports/broker.ts";
 import { channelOptions } from "./channel-options.ts";
 import type { Outbox } from "./outbox.ts";
+import { masked } from "./member.ts";
 import { LocalChannel, NO_GROUPS, type Session, Subscription, type TopicGroup } from "./model.ts";
 import type { Settings } from "./settings.ts";
 
@@ -170,12 +171,25 @@ export class Hub implements Sink {
     if (!waits) this.#flow(channel);
   }
 
-  /** Sends a `join` or `leave` to those who asked for them. */
-  event(frame: JoinFrame | LeaveFrame): void {
-    const channel = this.#channels.get(frame.channel);
+  /** Sends a `join` or `leave` to those who asked for them: to each the member as it may see it. */
+  event(type: "join" | "leave", name: string, member: Member): void {
+    const channel = this.#channels.get(name);
     if (channel === undefined || channel.watchers === 0) return;
-    for (const subscription of itemsOf(channel.subscriptions)) {
-      if (subscription.events) this.deps.outbox.push(subscription.session, frame);
+    const frames = new Map<string, string | null>();
+    const hidden = masked(member);
+    for (const { session, events } of itemsOf(channel.subscriptions)) {
+      if (!events) continue;
+      if (session.id === member.session) {
+        this.deps.outbox.push(session, { type, channel: name, member });
+        continue;
+      }
+      const { protocol } = session;
+      let frame = frames.get(protocol.form);
+      if (frame === undefined) {
+        frame = protocol.encode({ type, channel: name, member: hidden });
+        frames.set(protocol.form, frame);
+      }
+      if (frame !== null) this.deps.outbox.pushText(session, frame);
     }
   }
 

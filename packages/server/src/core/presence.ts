@@ -19,15 +19,19 @@ interface Departure extends WheelItem {
 
 const TICK_MS = 100;
 
+/** Departures that may wait at once; beyond it, a lost connection shows as gone at once. */
+const DEPARTURES_MAX = 100_000;
+
 export class Presence {
   readonly #departures = new Map<string, Departure>();
   readonly #wheel: TimerWheel<Departure>;
 
   constructor(
     private readonly store: PresenceStore,
-    private readonly hub: Hub,
+    private readonly hub: Pick<Hub, "event">,
     private readonly clock: Clock,
     private readonly log: Logger,
+    private readonly departuresMax: number = DEPARTURES_MAX,
   ) {
     this.#wheel = new TimerWheel(clock, TICK_MS, (departure) => {
       this.#departures.delete(keyOf(departure.channel, departure.session));
@@ -52,7 +56,7 @@ export class Presence {
     }
     const isNew = await this.store.put(channel.name, member);
     // It may have left while the store was asked; then its departure has been queued behind this and speaks for itself.
-    if (isNew) this.hub.event({ type: "join", channel: channel.name, member });
+    if (isNew) this.hub.event("join", channel.name, member);
   }
 
   /** The subscription has ended. `dropped`: by a lost connection, which may come back. */
@@ -60,7 +64,8 @@ export class Presence {
     if (subscription.member === null) return;
     const { channel, session } = subscription;
     subscription.member = null;
-    if (!dropped || channel.options.leaveDelayMs === 0) {
+    const isMeant = !dropped || channel.options.leaveDelayMs === 0;
+    if (isMeant || this.#departures.size >= this.departuresMax) {
       this.#drop(channel.name, session.id);
       return;
     }
@@ -77,7 +82,7 @@ export class Presence {
   #drop(channel: string, session: string): void {
     this.store.drop(channel, session).then(
       (member) => {
-        if (member !== undefined) this.hub.event({ type: "leave", channel, member });
+        if (member !== undefined) this.hub.event("leave", channel, member);
       },
       (error: unknown) => this.log.error("presence entry cannot be dropped", { channel, session, error }),
     );

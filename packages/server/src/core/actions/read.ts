@@ -8,6 +8,7 @@ import type { HistoryPage, Publication } from "../../ports/broker.ts";
 import type { HistoryRequest } from "../../ports/control.ts";
 import { channelOptions } from "../channel-options.ts";
 import type { Core } from "../deps.ts";
+import { shownTo } from "../member.ts";
 import { refusal } from "../rights.ts";
 import type { Session } from "../model.ts";
 
@@ -17,8 +18,10 @@ export async function presence(core: Core, session: Session, command: PresenceCo
   const { channel, id } = command;
   const refused = refusal(session, "presence", channel, channelOptions(core.settings, channel));
   if (refused !== undefined) throw refused;
-  const list = await core.engine.presence.list(channel, core.settings.presenceListMax);
-  core.outbox.push(session, { type: "presence", ...(id !== undefined && { id }), channel, ...list });
+  const { presenceListMax, queueBytesMax } = core.settings;
+  const { members, ...counts } = await core.engine.presence.list(channel, presenceListMax);
+  const shown = shownTo(session, members, queueBytesMax / 4);
+  core.outbox.push(session, { type: "presence", ...(id !== undefined && { id }), channel, members: shown, ...counts });
   await core.turn.end();
 }
 

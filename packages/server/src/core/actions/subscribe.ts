@@ -6,6 +6,9 @@ import { join, part } from "../join.ts";
 import { refusal, tokenMayOpen } from "../rights.ts";
 import type { Session } from "../model.ts";
 
+/** What a client may show of itself: everybody who is there is sent it, and it is kept once for each subscription. */
+const MEMBER_BYTES_MAX = 4096;
+
 export async function subscribe(core: Core, session: Session, command: SubscribeCommand): Promise<void> {
   const { channel } = command;
   const options = channelOptions(core.settings, channel);
@@ -20,6 +23,8 @@ export async function subscribe(core: Core, session: Session, command: Subscribe
     const unseen = refusal(session, "presence", channel, options);
     if (unseen !== undefined) throw unseen;
   }
+  if (present && Buffer.byteLength(JSON.stringify(command.presence)) > MEMBER_BYTES_MAX)
+    throw new ReplyError("tooLarge", `\`presence\` may have at most ${MEMBER_BYTES_MAX} bytes`);
   await join(core, session, {
     id: command.id,
     channel,
