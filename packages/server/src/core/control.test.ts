@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { buildCore } from "../../test/support/core.ts";
+import { buildCore, settle } from "../../test/support/core.ts";
 
 test("[AP-11] a page of channels asks the broker once, not once for each", async () => {
   const calls = { channels: 0, history: 0 };
@@ -50,4 +50,40 @@ test("[AP-15] the data of a session has a size, however many requests it came in
   const refused = await house.control.patchSessionData(id, { b: "x".repeat(600) }).catch((error: unknown) => error);
   expect(refused).toMatchObject({ error: "tooLarge" });
   expect(await house.control.patchSessionData(id, { a: null, b: 1 })).toEqual({ b: 1 });
+});
+
+test("[AP-14] a session that cannot be subscribed is no success, and [AP-13] does not count", async () => {
+  const house = buildCore({ settings: { subscriptionsMax: 2 } });
+  const full = await house.open({ user: "bob" });
+  const free = await house.open({ user: "bob" });
+  await full.say({ type: "subscribe", channel: "a" });
+  const refused = await house.control.subscribeSession(full.handle.id, "b").catch((error: unknown) => error);
+  expect(refused).toMatchObject({ error: "limit" });
+  expect(await house.control.subscribeUser("bob", "b")).toBe(1);
+  expect((await house.control.session(free.handle.id)).channels).toEqual(["@bob", "b"]);
+  // Nor does it get it at its next resume, when there is room.
+  await full.drop();
+  const again = await house.open({ user: "bob", session: full.handle.id });
+  expect((await house.control.session(again.handle.id)).channels).toEqual(["@bob"]);
+});
+
+test("[PR-3] a user bound to a session is who is present from then on", async () => {
+  const house = buildCore();
+  const eve = await house.open();
+  await eve.say({ type: "subscribe", channel: "a", events: true });
+  const page = await house.open();
+  await page.say({ type: "subscribe", channel: "a", presence: { nick: "B" } });
+  await house.control.bindUser(page.handle.id, "bob");
+  await settle();
+  expect((await house.control.presence("a")).members).toEqual([
+    { session: page.handle.id, user: "bob", data: { nick: "B" } },
+  ]);
+  const events = eve.connection
+    .frames()
+    .flatMap((frame) => (frame.type === "join" || frame.type === "leave" ? [[frame.type, frame.member.user]] : []));
+  expect(events).toEqual([
+    ["join", undefined],
+    ["leave", undefined],
+    ["join", "bob"],
+  ]);
 });

@@ -125,8 +125,9 @@ export class CoreControl implements Control {
 
   async subscribeUser(user: string, channel: string): Promise<number> {
     const sessions = this.core.sessions.ofUser(user);
-    for (const session of sessions) await this.#give(session, channel);
-    return sessions.length;
+    let subscribed = 0;
+    for (const session of sessions) if ((await this.#give(session, channel)) === undefined) subscribed++;
+    return subscribed;
   }
 
   async unsubscribeUser(user: string, channel: string): Promise<number> {
@@ -165,7 +166,8 @@ export class CoreControl implements Control {
   }
 
   async subscribeSession(id: string, channel: string): Promise<void> {
-    await this.#give(this.#find(id), channel);
+    const failure = await this.#give(this.#find(id), channel);
+    if (failure !== undefined) throw failure;
   }
 
   async unsubscribeSession(id: string, channel: string): Promise<void> {
@@ -184,6 +186,7 @@ export class CoreControl implements Control {
       const old = before === undefined ? undefined : session.subscription(personalChannel(before));
       if (old !== undefined) this.#unsubscribe(session, old.channel.name);
       if (session.user !== undefined) await joinByServer(this.core, session, personalChannel(session.user), undefined);
+      await this.core.presence.rename(session);
     }
     await keepLuggage(this.core, session);
   }
@@ -259,19 +262,29 @@ export class CoreControl implements Control {
     this.core.goodbye(session, new Disconnect(reconnect ? "asked" : "kicked", reason));
   }
 
-  /** Subscribes the session in the application's name: for this session's whole life, resumes included. */
-  async #give(session: Session, channel: string): Promise<void> {
+  /**
+   * Subscribes the session in the application's name: for this session's whole life, resumes included. Resolves to why it could
+   * not be; throws where no session of this user could.
+   */
+  async #give(session: Session, channel: string): Promise<ReplyError | undefined> {
     checkChannel(channel);
     const refused = refusalOfGift(session, channel);
     if (refused !== undefined) throw refused;
-    if (!session.luggage.channels.includes(channel))
-      this.#pack(session, { channels: [...session.luggage.channels, channel] });
-    if (session.subscription(channel) === undefined) await joinByServer(this.core, session, channel, undefined);
+    const before = session.luggage.channels;
+    if (!before.includes(channel)) this.#pack(session, { channels: [...before, channel] });
+    if (session.subscription(channel) === undefined) {
+      const failure = await joinByServer(this.core, session, channel, undefined);
+      if (failure !== undefined) {
+        this.#unpack(session, channel);
+        return failure;
+      }
+    }
     await keepLuggage(this.core, session);
+    return undefined;
   }
 
   async #take(session: Session, channel: string): Promise<void> {
-    this.#pack(session, { channels: session.luggage.channels.filter((other) => other !== channel) });
+    this.#unpack(session, channel);
     this.#unsubscribe(session, channel);
     await keepLuggage(this.core, session);
   }
@@ -282,6 +295,10 @@ export class CoreControl implements Control {
     part(this.core, subscription, false);
     const { code, message } = new ReplyError("unsubscribedByServer");
     this.core.outbox.push(session, { type: "unsubscribed", channel, code, reason: message });
+  }
+
+  #unpack(session: Session, channel: string): void {
+    this.#pack(session, { channels: session.luggage.channels.filter((other) => other !== channel) });
   }
 
   #pack(session: Session, change: Partial<SessionLuggage>): void {

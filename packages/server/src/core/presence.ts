@@ -10,7 +10,7 @@ import type { Logger } from "../base/log.ts";
 import { TimerWheel, type WheelItem } from "../base/timer-wheel.ts";
 import type { PresenceStore } from "../ports/presence.ts";
 import type { Hub } from "./hub.ts";
-import type { Subscription } from "./model.ts";
+import type { Session, Subscription } from "./model.ts";
 
 interface Departure extends WheelItem {
   readonly channel: string;
@@ -72,6 +72,16 @@ export class Presence {
     const departure: Departure = { channel: channel.name, session: session.id, slot: 0 };
     this.#departures.set(keyOf(channel.name, session.id), departure);
     this.#wheel.schedule(departure, this.clock.now() + channel.options.leaveDelayMs);
+  }
+
+  /** The session's user has changed: where it is present, who it was leaves and who it is enters. */
+  async rename(session: Session): Promise<void> {
+    for (const subscription of session.subscriptions) {
+      const { member } = subscription;
+      if (member === null) continue;
+      this.leave(subscription, false);
+      await this.enter(subscription, member.data);
+    }
   }
 
   stop(): void {

@@ -71,7 +71,7 @@ function actions(control: Control, limits: ValueLimits): Operation[] {
       summary: "Subscribe the session to a channel",
       scope: "manage",
       body: schemas.subscription,
-      errors: ["notFound", "badChannel", "alreadySubscribed"],
+      errors: ["notFound", "badChannel", "limit"],
       run: ({ parameters, body }) => control.subscribeSession(parameters.session, body.channel),
     }),
     operation({

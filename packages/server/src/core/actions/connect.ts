@@ -64,21 +64,23 @@ async function joinServerChannels(
   }
 }
 
-/** Subscribes without being asked by a command; a failure is told, and the others go on. */
+/** Subscribes without being asked by a command; a failure is told to the client, returned, and the others go on. */
 export async function joinByServer(
   core: Core,
   session: Session,
   channel: string,
   since: Since | undefined,
-): Promise<void> {
-  if (session.state !== "open") return;
+): Promise<ReplyError | undefined> {
+  if (session.state !== "open") return undefined;
   try {
     const refused = refusalOfGift(session, channel);
     if (refused !== undefined) throw refused;
     await join(core, session, { channel, since, events: false, echo: true, byServer: true });
+    return undefined;
   } catch (error) {
     if (!(error instanceof ReplyError)) throw error;
     core.outbox.push(session, { type: "unsubscribed", channel, code: error.code, reason: error.message });
+    return error;
   }
 }
 
