@@ -188,8 +188,14 @@ export class Client {
   }
 
   async #refresh(token: string): Promise<number | undefined> {
-    const frame = await this.#ask({ type: "refresh", token }, { repeat: false, queue: false });
-    return frame.type === "refreshed" ? frame.expires : undefined;
+    try {
+      const frame = await this.#ask({ type: "refresh", token }, { repeat: false, queue: false });
+      return frame.type === "refreshed" ? frame.expires : undefined;
+    } catch (error) {
+      // The connection is gone, and the next one begins with the new token anyway.
+      if (error instanceof LongwireError && error.reason === "lost") return undefined;
+      throw error;
+    }
   }
 
   #subscription(name: string): Subscription {

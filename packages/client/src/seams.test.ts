@@ -129,8 +129,9 @@ test("a channel that the server has and this side does not is subscribed anew", 
   };
   const channel = rig.client.channel("a").subscribe();
   await settle();
+  await rig.clock.advance(2999);
   expect(rig.server.last.sent("unsubscribe")).toEqual([]);
-  await rig.clock.advance(1000);
+  await rig.clock.advance(1);
   expect(channel.state.status).toBe("subscribed");
 });
 
@@ -261,4 +262,42 @@ test("a storage that is full is reported once, not at every message", async () =
     await rig.clock.advance(200);
   }
   expect(rig.errors).toMatchObject([{ message: "full" }]);
+});
+
+test("a renewal of the token that the connection does not outlive is no error: the next one begins with the new token", async () => {
+  let asked = 0;
+  const rig = new Rig({ getToken: () => Promise.resolve(`t${++asked}`) });
+  rig.server.connected = { expires: 100_000, ping: 0 };
+  rig.server.answers.refresh = () => undefined;
+  await rig.connect();
+  await rig.clock.advance(90_000);
+  expect(rig.server.last.sent("refresh")[0]?.token).toBe("t2");
+  await rig.cut();
+  expect(rig.server.last.sent("connect")[0]?.token).toBe("t2");
+  expect(rig.errors).toEqual([]);
+});
+
+test("disconnect() leaves no timer behind, whatever was going on", async () => {
+  const storage = { session: new FakeStorage(), local: new FakeStorage() };
+  let asked = 0;
+  const getToken = () => (++asked === 1 ? Promise.resolve("t") : new Promise<string>(() => undefined));
+  const rig = new Rig({ getToken, persist: "local", storage });
+  rig.server.connected = { user: "bob", expires: 3_600_000 };
+  await rig.connect();
+  rig.server.last.send(made("@bob"));
+  rig.client.inbox().on("message", () => undefined);
+  await settle();
+  rig.server.last.send(message("@bob", 1));
+  rig.server.answers.publish = () => undefined;
+  const publishing = outcome(rig.client.channel("a").publish("x"));
+  rig.client.channel("token", { getToken }).subscribe();
+  rig.server.answers.subscribe = ({ id }) => ({ type: "error", id, code: 201, message: "later" });
+  rig.client.channel("retry").subscribe();
+  await settle();
+  rig.surroundings.tell("visible");
+  expect(rig.clock.pending).toBeGreaterThan(4);
+  rig.client.disconnect();
+  expect(await publishing).toBe("disconnected");
+  expect(rig.clock.pending).toBe(0);
+  expect(rig.surroundings.listeners).toBe(0);
 });

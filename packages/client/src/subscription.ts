@@ -65,6 +65,9 @@ export interface ChannelEvents<T> {
 // Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
 const ALREADY_SUBSCRIBED: (typeof ERRORS)["alreadySubscribed"]["code"] = 107;
 
+/** How long the server may take to announce a subscription that it made. */
+const ANNOUNCE_MS = 3000;
+
 /** How long the application may take for a token. */
 const TOKEN_TIMEOUT_MS = 10_000;
 
@@ -233,7 +236,7 @@ export class Subscription {
   #refused(error: LongwireError): void {
     // The server subscribed it by itself meanwhile, and its own `subscribed` is on the way. If none comes, the two sides
     // disagree about something of before, and it is ended there too.
-    if (error.code === ALREADY_SUBSCRIBED) this.#retry(0, () => this.#sayUnsubscribe());
+    if (error.code === ALREADY_SUBSCRIBED) this.#retry(ANNOUNCE_MS, () => this.#sayUnsubscribe());
     else this.#unsubscribed(error.code, error.message, error.retryMs);
   }
 

@@ -4,9 +4,6 @@
  */
 import type { HistoryEntry, Json, Member, Position, Since } from "./publication.ts";
 
-/** Version of the protocol described here. */
-export const PROTOCOL_VERSION = 1;
-
 /** Fields of every command. A command with an `id` (a positive integer) gets a reply that repeats it. */
 export interface Identified {
   readonly id?: number;
