@@ -206,3 +206,8 @@ describe("[CO-6] claims", () => {
     ).toBe("badToken");
   });
 });
+
+test("[CO-6] a token that is good until the end of all numbers says a number that JSON has", async () => {
+  const identity = await identify(forge({ alg: "HS256" }, { sub: "bob", exp: 1e306 }));
+  expect((identity as Identity).expiresAt).toBe(Number.MAX_SAFE_INTEGER);
+});

@@ -78,7 +78,8 @@ export function jwtAuthority(secret: string | undefined, clock: Clock): Authorit
       if (channel !== undefined) throw new ReplyError("badToken", "it is a token for one channel, not for connecting");
       return {
         user: sub,
-        expiresAt: exp === undefined ? undefined : exp * 1000,
+        // Some say "never" with a number so large that its milliseconds are no number any more.
+        expiresAt: exp === undefined ? undefined : Math.min(exp * 1000, Number.MAX_SAFE_INTEGER),
         channels: channels ?? NO_CHANNELS,
         info: info as Json | undefined,
         // Zod says `undefined` where the claim leaves an action out; to us that is the same.

@@ -11,7 +11,7 @@ import type { Committer, Task } from "./committer.ts";
 
 const nobodyWaits = (): void => {};
 
-/** Expired keys deleted by one step of the sweep. */
+/** Expired keys deleted by one transaction. */
 const SWEEP_STEP = 1_000;
 
 const OVERHEAD_BYTES = 200;
@@ -124,9 +124,12 @@ export class SqliteState implements StateStore {
     });
   }
 
-  /** Deletes some of what has expired. */
+  /** Deletes what has expired, some in each transaction. */
   sweep(): void {
     if (this.#statements.hasExpired.values(this.clock.now()).length === 0) return;
-    this.committer.add(new StateTask(true, 0, (now) => this.#statements.expire.run(now), nobodyWaits, nobodyWaits));
+    const more = (deleted: number): void => {
+      if (deleted === SWEEP_STEP) this.sweep();
+    };
+    this.committer.add(new StateTask(true, 0, (now) => this.#statements.expire.run(now).changes, more, nobodyWaits));
   }
 }
