@@ -29,20 +29,27 @@ export async function join(core: Core, session: Session, request: JoinRequest): 
     throw new ReplyError("limit", `at most ${core.settings.subscriptionsMax} subscriptions per session`);
   }
   const subscription = core.hub.add(session, channel, request);
-  const answer = (position: Position, recovered: boolean): void =>
+  let answered = false;
+  const answer = (position: Position, recovered: boolean): void => {
+    answered = true;
     core.outbox.push(session, { type: "subscribed", ...(id !== undefined && { id }), channel, ...position, recovered });
+  };
   try {
     if (subscription.channel.starting !== null) await subscription.channel.starting;
     const start = await startOf(core, subscription, request.since);
-    if (hasEnded(subscription)) return;
-    if (start === "latest") answerFromTop(core, subscription, answer, true);
-    else await recover(core, subscription, start, answer);
+    if (start === "latest") {
+      if (!hasEnded(subscription)) answerFromTop(core, subscription, answer, true);
+    } else await recover(core, subscription, start, answer);
     if (request.member !== undefined && !hasEnded(subscription)) {
       await core.presence.enter(subscription, request.member.data);
     }
   } catch (error) {
     core.hub.remove(subscription);
     throw error;
+  }
+  // An `unsubscribe` overtook it, or a backend: whoever asked with an id waits for a reply all the same.
+  if (!answered && id !== undefined && session.state === "open") {
+    throw new ReplyError("notSubscribed", `${channel}: the subscription was ended before it began`);
   }
 }
 
