@@ -343,3 +343,32 @@ test("[CH-10] nobody enters a foreign world by the native protocol or the API", 
     expect(house.control.publish({ channel, data: "1" })).rejects.toThrow("another protocol");
   }
 });
+
+test("[ST-6] at a stop what was sent before is answered before the goodbye, what is sent after is not carried out", async () => {
+  const house = buildCore({
+    wrap: {
+      sink: (hub) => hub,
+      broker: (inner) => ({
+        async publish(channel, draft) {
+          // A commit: the next turn but one.
+          for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+          return inner.publish(channel, draft);
+        },
+        subscribe: (channel) => inner.subscribe(channel),
+        unsubscribe: (channel) => inner.unsubscribe(channel),
+        clear: (channel) => inner.clear(channel),
+        channels: (query) => inner.channels(query),
+        history: (channel, query) => inner.history(channel, query),
+      }),
+    },
+  });
+  const bob = await house.open();
+  house.gateway.receive(bob.handle, JSON.stringify({ type: "publish", id: 1, channel: "a", data: 1 }));
+  const drained = house.drain(1000);
+  expect(bob.connection.paused).toBeTrue();
+  await settle();
+  expect(types(bob.connection.frames())).toEqual(["connected", "published", "disconnect"]);
+  await bob.drop();
+  house.clock.advance(20);
+  await drained;
+});

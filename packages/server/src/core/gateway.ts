@@ -33,6 +33,9 @@ function speaks(handshake: Handshake): boolean {
 }
 
 export class CoreGateway implements Gateway {
+  /** Commands that are being carried out. */
+  running = 0;
+
   constructor(
     private readonly core: Core,
     private readonly finish: (session: Session, code: number, reason: string) => void,
@@ -132,15 +135,20 @@ export class CoreGateway implements Gateway {
 
   /** Runs beside what follows. */
   #spawn(session: Session, id: number | undefined, action: Promise<void>): void {
-    action.catch((error: unknown) => this.#answer(session, id, error));
+    this.running++;
+    void action.catch((error: unknown) => this.#answer(session, id, error)).finally(() => this.running--);
   }
 
   /** Runs before what follows. */
   #hold(session: Session, id: number | undefined, action: Promise<void>): void {
     session.pending ??= [];
+    this.running++;
     action
       .catch((error: unknown) => this.#answer(session, id, error))
-      .then(() => this.#release(session))
+      .then(() => {
+        this.running--;
+        this.#release(session);
+      })
       .catch((error: unknown) => this.#answer(session, undefined, error));
   }
 

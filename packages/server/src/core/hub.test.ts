@@ -10,6 +10,8 @@ class ScriptedBroker implements Broker {
   top = 0;
   reads = 0;
   failures = 0;
+  /** Pages are read at once, but answered after this. */
+  held: Promise<void> | undefined;
 
   constructor(private readonly sink: Sink) {}
 
@@ -57,12 +59,13 @@ class ScriptedBroker implements Broker {
       from.epoch === this.epoch &&
       from.offset <= this.top &&
       (from.offset === this.top || rest[0]?.offset === from.offset + 1);
-    return Promise.resolve({
+    const page = {
       top,
       reached,
       publications: reached ? rest.slice(0, limit) : [],
       more: reached && rest.length > limit,
-    });
+    };
+    return this.held?.then(() => page) ?? Promise.resolve(page);
   }
 
   clear(): Promise<void> {
@@ -146,6 +149,29 @@ test("[RE-11] another epoch under a connected session is told, and the stream go
   expect(told).toHaveLength(2);
   expect(told[1]).toEqual({ type: "subscribed", channel: "a", epoch: "e2", offset: 41, recovered: false });
   expect(bob.connection.offsets("a")).toEqual([1, 42]);
+});
+
+test("[RE-11] publications of another epoch are never taken for those that a hole of the old one misses", async () => {
+  const { house, broker, bob } = await followed();
+  broker.add();
+  broker.add({ lost: true });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  broker.held = promise;
+  broker.add();
+  await settle();
+  // The hole is being read in the old epoch while the channel begins anew, and has three again.
+  Object.assign(broker, { epoch: "e2", top: 0, kept: [], held: undefined });
+  for (let n = 0; n < 4; n++) broker.add();
+  resolve();
+  await settle();
+  broker.add();
+  await settle();
+  const frames = bob.connection.frames().slice(2);
+  const anew = frames.findIndex(({ type }) => type === "subscribed");
+  expect(frames[anew]).toMatchObject({ epoch: "e2", offset: 4, recovered: false });
+  expect(frames.slice(0, anew).map((frame) => "offset" in frame && frame.offset)).toEqual([1, 2, 3]);
+  expect(frames.slice(anew + 1)).toMatchObject([{ type: "message", offset: 5 }]);
+  expect(house.errors).toEqual([]);
 });
 
 test("[RE-1] a hole that the history no longer covers is told, and what comes after it is delivered", async () => {

@@ -161,8 +161,10 @@ export class Hub implements Sink {
       this.#deliver(channel, publication);
       return;
     }
-    if (!waits && epoch !== channel.epoch) {
-      this.#mend(channel);
+    if (epoch !== channel.epoch && channel.starting === null) {
+      // Two numberings must not meet in one backlog, where offsets alone do not tell them apart: the history has what this one brought.
+      if (channel.mending) channel.renumbered = true;
+      else this.#mend(channel);
       return;
     }
     channel.backlog ??= [];
@@ -318,6 +320,7 @@ export class Hub implements Sink {
   /** Fills a hole, or finds out where the channel stands after a change of epoch. One at a time per channel. */
   #mend(channel: LocalChannel): void {
     channel.mending = true;
+    channel.renumbered = false;
     const from = { epoch: channel.epoch, offset: channel.delivered };
     this.broker.history(channel.name, { from, ...MEND_PAGE }).then(
       (page) => {
@@ -331,11 +334,11 @@ export class Hub implements Sink {
           this.#announce(channel, page.reached);
         }
         this.deps.log.warn("channel mended", { channel: channel.name, from, top: page.top, recovered: page.reached });
-        // What waited may belong to the old epoch, and offsets alone do not tell: read again what came since instead.
+        // What waited belongs to the old epoch: read again what came since instead.
         channel.backlog = changed ? [...page.publications] : [...page.publications, ...(channel.backlog ?? [])];
         channel.backlogBytes = channel.backlog.reduce((sum, publication) => sum + weightOf(channel, publication), 0);
         this.#flow(channel);
-        if (changed || page.more) this.deps.turn.atEnd(() => this.#mendAgain(channel));
+        if (changed || page.more || channel.renumbered) this.deps.turn.atEnd(() => this.#mendAgain(channel));
       },
       (error: unknown) => {
         this.deps.log.error("channel cannot be mended yet", { channel: channel.name, error });

@@ -159,6 +159,8 @@ export class LocalChannel {
   backlogBytes = 0;
   /** A hole is being filled from the history, or the channel is being taken up anew after a change of epoch. */
   mending = false;
+  /** Another epoch was heard of meanwhile. */
+  renumbered = false;
   turnBytes = 0;
   /** Some topic subscriber is backed up: look before the next publish. */
   suspect = false;

@@ -10,6 +10,7 @@ export async function ack(core: Core, session: Session, command: AckCommand): Pr
   const subscription = session.subscription(name);
   if (subscription === undefined) throw new ReplyError("notSubscribed", name);
   const { channel } = subscription;
+  if (channel.starting !== null) await channel.starting;
   const holder = inboxHolder(session);
   if (holder === undefined || !channel.options.inbox)
     throw new ReplyError("forbidden", `${name} keeps no inbox for this session`);

@@ -35,8 +35,8 @@ export class SqliteBroker implements Broker {
   }
 
   subscribe(name: string): Promise<Position> {
-    if (this.shelf.isVacant(name)) return Promise.resolve(this.shelf.vacancies.follow(name));
-    const channel = this.shelf.open(name, this.clock.now());
+    const channel = this.shelf.channels.get(name);
+    if (channel === undefined) return Promise.resolve(this.shelf.vacanciesOf(name).follow(name));
     channel.subscribed = true;
     return Promise.resolve(channel.position);
   }
@@ -44,7 +44,7 @@ export class SqliteBroker implements Broker {
   unsubscribe(name: string): void {
     const channel = this.shelf.channels.get(name);
     if (channel === undefined) {
-      this.shelf.vacancies.unfollow(name);
+      this.shelf.vacanciesOf(name).unfollow(name);
       return;
     }
     channel.subscribed = false;
@@ -53,9 +53,9 @@ export class SqliteBroker implements Broker {
 
   async history(name: string, query: HistoryQuery): Promise<HistoryPage> {
     const now = this.clock.now();
-    const channel = this.shelf.isVacant(name)
-      ? new StoredChannel(name, this.shelf.vacancies.positionOf(name).epoch, now)
-      : this.shelf.open(name, now);
+    const channel =
+      this.shelf.channels.get(name) ??
+      new StoredChannel(name, this.shelf.vacanciesOf(name).positionOf(name).epoch, now);
     // A position is handed out here as well.
     channel.usedAt = now;
     this.shelf.trim(channel, now);

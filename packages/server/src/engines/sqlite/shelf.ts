@@ -44,6 +44,8 @@ export function publicationOf(row: readonly unknown[]): Publication {
 export class Shelf implements Housekeeping {
   readonly channels = new Map<string, StoredChannel>();
   readonly vacancies = new Vacancies(newEpoch());
+  /** Those that will not be kept: their numbering begins at 0 after every restart, so their epoch must not be known then. */
+  readonly #unkeptVacancies = new Vacancies(newEpoch());
   readonly keys: IdempotencyKeys;
   readonly dead = new DeadRows();
   readonly hot: HotBodies;
@@ -90,18 +92,16 @@ export class Shelf implements Housekeeping {
   open(name: string, now: number): StoredChannel {
     let channel = this.channels.get(name);
     if (channel === undefined) {
-      const { epoch, followed } = this.vacancies.fill(name);
-      // A numbering that is not kept begins at 0 after every restart, so its epoch must not be known then.
-      channel = new StoredChannel(name, this.settings.retentionOf(name).size === 0 ? newEpoch() : epoch, now);
+      const { epoch, followed } = this.vacanciesOf(name).fill(name);
+      channel = new StoredChannel(name, epoch, now);
       channel.subscribed = followed;
       this.channels.set(name, channel);
     }
     return channel;
   }
 
-  /** Never published to, and its first publication will be kept: it needs nothing yet. */
-  isVacant(name: string): boolean {
-    return !this.channels.has(name) && this.settings.retentionOf(name).size > 0;
+  vacanciesOf(name: string): Vacancies {
+    return this.settings.retentionOf(name).size === 0 ? this.#unkeptVacancies : this.vacancies;
   }
 
   isForgettable(channel: StoredChannel, now: number): boolean {
@@ -195,6 +195,7 @@ export class Shelf implements Housekeeping {
   }
 
   #renewOrigin(forgotten: { readonly epoch: string; readonly top: number }): void {
+    this.#unkeptVacancies.renew(forgotten, newEpoch);
     const { origin } = this.vacancies;
     if (!this.vacancies.renew(forgotten, newEpoch)) return;
     this.#originBefore ??= origin;
