@@ -47,7 +47,7 @@ export async function join(core: Core, session: Session, request: JoinRequest): 
     core.hub.remove(subscription);
     throw error;
   }
-  // An `unsubscribe` overtook it, or a backend: whoever asked with an id waits for a reply all the same.
+  // A backend ended it meanwhile: whoever asked with an id waits for a reply all the same.
   if (!answered && id !== undefined && session.state === "open") {
     throw new ReplyError("notSubscribed", `${channel}: the subscription was ended before it began`);
   }
