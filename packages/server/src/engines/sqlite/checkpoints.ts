@@ -52,20 +52,27 @@ export class Checkpoints implements CommitGate {
 
   committed(): Promise<void> | undefined {
     const bytes = this.#logBytes();
-    if (bytes >= this.#holdAt) return this.#empty();
+    if (bytes >= this.#holdAt) return this.#run(this.#empty(this.#running));
     if (this.#running === undefined && bytes >= this.#copiedAt + PASSIVE_BYTES) {
       this.#copiedAt = bytes;
-      this.#running = this.#ask("PASSIVE").finally(() => (this.#running = undefined));
+      void this.#run(this.#ask("PASSIVE"));
     }
     return undefined;
+  }
+
+  /** Remembers what the thread is doing, for who comes next and for the end. */
+  async #run(work: Promise<unknown>): Promise<void> {
+    this.#running = work;
+    await work;
+    if (this.#running === work) this.#running = undefined;
   }
 
   #logBytes(): number {
     return statSync(this.#logPath, { throwIfNoEntry: false })?.size ?? 0;
   }
 
-  async #empty(): Promise<void> {
-    await this.#running;
+  async #empty(before: Promise<unknown> | undefined): Promise<void> {
+    await before;
     const { fault } = await this.#ask("TRUNCATE");
     const bytes = this.#logBytes();
     this.#copiedAt = 0;
