@@ -5,8 +5,10 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Unix milliseconds. */
+  /** Unix milliseconds. The machine's clock may be set: what is measured with it may last for ever, or be over at once. */
   now(): number;
+  /** Milliseconds since some moment; only ever passes. For silence and delays. */
+  uptime(): number;
   after(ms: number, run: () => void): Timer;
   every(ms: number, run: () => void): Timer;
 }
@@ -14,6 +16,7 @@ export interface Clock {
 /** The machine's own clock. `every` does not keep the process alive; `after` does, since somebody waits for it. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  uptime: () => performance.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms);
     return { cancel: () => clearTimeout(timer) };

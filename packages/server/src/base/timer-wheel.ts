@@ -21,10 +21,10 @@ export class TimerWheel<Item extends WheelItem> {
     private readonly tickMs: number,
     private readonly due: (item: Item) => void,
   ) {
-    this.#done = this.#slotOf(clock.now());
+    this.#done = this.#slotOf(clock.uptime());
   }
 
-  /** Calls `due(item)` at the first tick after `atMs` (Unix milliseconds); replaces an earlier deadline of the item. */
+  /** Calls `due(item)` at the first tick after `atMs` (as `clock.uptime` counts); replaces an earlier deadline of the item. */
   schedule(item: Item, atMs: number): void {
     this.#start();
     const slot = Math.max(this.#slotOf(atMs) + 1, this.#done + 1);
@@ -52,7 +52,7 @@ export class TimerWheel<Item extends WheelItem> {
 
   #start(): void {
     if (this.#timer !== null) return;
-    this.#done = this.#slotOf(this.clock.now());
+    this.#done = this.#slotOf(this.clock.uptime());
     this.#timer = this.clock.every(this.tickMs, () => this.#turn());
   }
 
@@ -61,7 +61,7 @@ export class TimerWheel<Item extends WheelItem> {
   }
 
   #turn(): void {
-    const now = this.#slotOf(this.clock.now());
+    const now = this.#slotOf(this.clock.uptime());
     // A clock that jumped far (a suspended laptop) must not cost a step per missed tick: walk the slots there are.
     const slots =
       now - this.#done > this.#slots.size ? [...this.#slots.keys()].filter((slot) => slot <= now) : undefined;

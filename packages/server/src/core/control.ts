@@ -31,7 +31,7 @@ export class CoreControl implements Control {
   readonly #startedAt: number;
 
   constructor(private readonly core: Core) {
-    this.#startedAt = core.clock.now();
+    this.#startedAt = core.clock.uptime();
   }
 
   async publish(request: PublishRequest): Promise<PublishAnswer> {
@@ -244,7 +244,7 @@ export class CoreControl implements Control {
       subscriptions: hub.subscriptionCount,
       publications: hub.publications,
       deliveries: hub.deliveries,
-      uptimeMs: clock.now() - this.#startedAt,
+      uptimeMs: Math.round(clock.uptime() - this.#startedAt),
       version: settings.version,
     });
   }

@@ -125,15 +125,15 @@ export function createCore(options: CoreOptions): CoreParts {
       const everybody = sessions.everybody();
       // What was sent before is answered; what is sent from here on stays unread. Nothing is carried out without an answer.
       for (const session of everybody) session.connection.pause();
-      const answeredBy = clock.now() + withinMs / 2;
-      while (gateway.running > 0 && clock.now() < answeredBy) await turn.end();
+      const answeredBy = clock.uptime() + withinMs / 2;
+      while (gateway.running > 0 && clock.uptime() < answeredBy) await turn.end();
       // All at once they would come back all at once.
       const spanMs = Math.min(RETURN_SPAN_MAX_MS, everybody.length * RETURN_SPAN_MS);
       for (const session of everybody) {
         goodbye(session, new Disconnect("shutdown", undefined, Math.round(Math.random() * spanMs)));
       }
       const deadline = answeredBy + withinMs / 2;
-      while (sessions.connectionCount > 0 && clock.now() < deadline) {
+      while (sessions.connectionCount > 0 && clock.uptime() < deadline) {
         await new Promise<void>((resolve) => clock.after(20, resolve));
       }
       for (const session of sessions.everybody()) session.connection.cut();

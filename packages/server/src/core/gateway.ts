@@ -43,7 +43,8 @@ export class CoreGateway implements Gateway {
 
   open(connection: Connection, protocol: Protocol, handshake: Handshake): SessionHandle {
     const { clock, settings } = this.core;
-    const session = new Session(newSessionId(), connection, protocol, clock.now(), settings.pingIntervalMs);
+    const { pingIntervalMs } = settings;
+    const session = new Session(newSessionId(), connection, protocol, clock.now(), clock.uptime(), pingIntervalMs);
     this.core.sessions.arrive(session);
     this.core.watch(session);
     if (handshake.fault !== undefined) this.core.goodbye(session, new Disconnect("badRequest", handshake.fault));
@@ -53,7 +54,7 @@ export class CoreGateway implements Gateway {
 
   receive(handle: SessionHandle, data: string): void {
     const session = handle as Session;
-    session.heardAt = this.core.clock.now();
+    session.heardAt = this.core.clock.uptime();
     if (session.state === "closing" || session.state === "closed") return;
     if (session.pending !== null) {
       session.pending.push(data);
@@ -71,7 +72,7 @@ export class CoreGateway implements Gateway {
   }
 
   heard(handle: SessionHandle): void {
-    (handle as Session).heardAt = this.core.clock.now();
+    (handle as Session).heardAt = this.core.clock.uptime();
   }
 
   violated(handle: SessionHandle, disconnect: "binaryFrame" | "messageTooLarge"): void {

@@ -32,11 +32,14 @@ export class Lifecycle {
     const { pingIntervalMs, pingTimeoutMs } = this.settings;
     if (session.state === "closed") return;
     if (session.state === "closing") {
-      this.#wheel.schedule(session, this.clock.now() + pingTimeoutMs);
+      this.#wheel.schedule(session, this.clock.uptime() + pingTimeoutMs);
       return;
     }
     const silentAt = session.heardAt + pingIntervalMs + pingTimeoutMs;
-    this.#wheel.schedule(session, Math.min(session.pingAt, silentAt, session.identity.expiresAt ?? Infinity));
+    const { expiresAt } = session.identity;
+    // Tokens go by the machine's clock; should that be set meanwhile, the next ping looks again.
+    const expiryAt = expiresAt === undefined ? Infinity : this.clock.uptime() + expiresAt - this.clock.now();
+    this.#wheel.schedule(session, Math.min(session.pingAt, silentAt, expiryAt));
   }
 
   forget(session: Session): void {
@@ -54,13 +57,13 @@ export class Lifecycle {
       session.connection.cut();
       return;
     }
-    const now = this.clock.now();
+    const now = this.clock.uptime();
     const { pingIntervalMs, pingTimeoutMs } = this.settings;
     if (now >= session.heardAt + pingIntervalMs + pingTimeoutMs) {
       this.end(session, new Disconnect("noPong"));
       return;
     }
-    if (now >= (session.identity.expiresAt ?? Infinity)) {
+    if (this.clock.now() >= (session.identity.expiresAt ?? Infinity)) {
       this.end(session, new Disconnect("expiredToken"));
       return;
     }

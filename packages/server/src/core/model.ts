@@ -59,9 +59,9 @@ export class Session implements SessionHandle, WheelItem {
   pendingBytes = 0;
   /** Replays that wait for the client to read. */
   drainWaiters: (() => void)[] | null = null;
-  /** Unix milliseconds of the last sign of life. */
+  /** The last sign of life, as `clock.uptime` counts. */
   heardAt: number;
-  /** When the next ping is due. */
+  /** When the next ping is due, counted likewise. */
   pingAt: number;
   /** A `connect` has failed: only another one may follow, so that nobody becomes anonymous by a bad token. */
   wasRefused = false;
@@ -73,11 +73,13 @@ export class Session implements SessionHandle, WheelItem {
     public id: string,
     readonly connection: Connection,
     readonly protocol: Protocol,
+    /** Unix milliseconds. */
     readonly openedAt: number,
+    uptime: number,
     pingIntervalMs: number,
   ) {
-    this.heardAt = openedAt;
-    this.pingAt = openedAt + pingIntervalMs;
+    this.heardAt = uptime;
+    this.pingAt = uptime + pingIntervalMs;
   }
 
   /** Who this is: bound by the application, else by its token. */

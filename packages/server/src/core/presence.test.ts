@@ -62,7 +62,7 @@ test("[P4] of too many who might come back, the rest are gone at once", async ()
   const presence = new Presence(store, hub, clock, silent, 10);
   const channel = new LocalChannel("a", OPEN);
   for (let n = 0; n < 15; n++) {
-    const session = new Session(`s${n}`, new FakeConnection(), nativeProtocol(16), 0, 1000);
+    const session = new Session(`s${n}`, new FakeConnection(), nativeProtocol(16), 0, 0, 1000);
     const subscription = new Subscription(session, channel, true, false, false);
     await presence.enter(subscription, undefined);
     presence.leave(subscription, true);

@@ -71,7 +71,7 @@ export class Presence {
     }
     const departure: Departure = { channel: channel.name, session: session.id, slot: 0 };
     this.#departures.set(keyOf(channel.name, session.id), departure);
-    this.#wheel.schedule(departure, this.clock.now() + channel.options.leaveDelayMs);
+    this.#wheel.schedule(departure, this.clock.uptime() + channel.options.leaveDelayMs);
   }
 
   /** The session's user has changed: where it is present, who it was leaves and who it is enters. */

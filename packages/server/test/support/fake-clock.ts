@@ -5,6 +5,7 @@
  *     const engine = openMemoryEngine(settings, sink, clock);
  *     clock.advance(5_000);                   // runs every timer that falls due, in the order of their times
  *     clock.now();                            // inside a timer: exactly the time it was due
+ *     clock.jump(-3_600_000);                 // the machine's clock is set; no time passes
  *     clock.timers;                           // how many are waiting: 0 after a clean close
  *
  * Timers run synchronously inside `advance`. What they start asynchronously (promises) is the test's to await.
@@ -18,7 +19,9 @@ interface Waiting {
 }
 
 export class FakeClock implements Clock {
+  /** Time that has passed; what the machine's clock says differs by `#set`. */
   #now: number;
+  #set = 0;
   // Timers that are due at the same time run in the order in which they were set: sets keep it.
   readonly #waiting = new Set<Waiting>();
 
@@ -27,7 +30,15 @@ export class FakeClock implements Clock {
   }
 
   now(): number {
+    return this.#now + this.#set;
+  }
+
+  uptime(): number {
     return this.#now;
+  }
+
+  jump(ms: number): void {
+    this.#set += ms;
   }
 
   get timers(): number {
