@@ -12,6 +12,8 @@ import type { Access, Config } from "../config/schema.ts";
 export interface Posture {
   readonly host: string;
   readonly loopback: boolean;
+  /** Clients can say who they are; else all there is to go by is that they can reach us. */
+  readonly hasTokens: boolean;
   readonly keys: readonly ApiKey[];
   /** Where the key lies that the server made for itself; undefined when one is configured. */
   readonly madeKeyFile: string | undefined;
@@ -36,6 +38,7 @@ export function postureOf(config: Config): Posture {
   return {
     host,
     loopback,
+    hasTokens: hasSecret,
     keys: hasKey ? configured : [makeKey(config)],
     madeKeyFile: hasKey ? undefined : madeKeyFile(config),
     demo: config.demo ?? (!hasKey && !hasSecret),

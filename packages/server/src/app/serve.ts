@@ -89,7 +89,7 @@ function listen(
   const mounts = createMounts({
     gateway: parts.gateway,
     fanout,
-    originAllowed: originCheck(config.origins, posture.loopback),
+    originAllowed: originCheck(config.origins, posture.loopback, posture.hasTokens),
     depthMax: config.depthMax,
     channelsMax: config.subscriptionsMax,
     draining,

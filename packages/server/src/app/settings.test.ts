@@ -8,6 +8,7 @@ import { settingsOf } from "./settings.ts";
 const POSTURE: Posture = {
   host: "127.0.0.1",
   loopback: true,
+  hasTokens: true,
   keys: [],
   madeKeyFile: undefined,
   demo: false,

@@ -4,11 +4,11 @@ import { originCheck } from "./origin.ts";
 const HOST = "gateway.example:8080";
 
 test("[WS-11] no Origin is no browser: no check", () => {
-  expect(originCheck([], false)(null, HOST)).toBe(true);
+  expect(originCheck([], false, true)(null, HOST)).toBe(true);
 });
 
 test("[WS-11] the server's own origin is good, whatever its scheme; another host or port is not", () => {
-  const check = originCheck([], false);
+  const check = originCheck([], false, true);
   expect(check("http://gateway.example:8080", HOST)).toBe(true);
   expect(check("https://GATEWAY.example:8080", "Gateway.Example:8080")).toBe(true);
   // A proxy ends TLS: browser and server differ about the scheme, and neither names its default port.
@@ -32,16 +32,16 @@ test("[WS-11] the server's own origin is good, whatever its scheme; another host
 });
 
 test("[WS-11] listed origins are good, exactly as listed but for their case", () => {
-  const check = originCheck(["https://shop.example", "http://Localhost:3000"], false);
+  const check = originCheck(["https://shop.example", "http://Localhost:3000"], false, true);
   expect(check("https://shop.example", HOST)).toBe(true);
   expect(check("https://Shop.example", HOST)).toBe(true);
   expect(check("http://localhost:3000", HOST)).toBe(true);
   for (const origin of ["http://shop.example", "https://shop.example:444", "https://www.shop.example", "null"]) {
     expect([origin, check(origin, HOST)]).toEqual([origin, false]);
   }
-  expect(originCheck(["*"], false)("https://anything.example", HOST)).toBe(true);
-  expect(originCheck(["*"], false)("null", HOST)).toBe(true);
-  expect(originCheck(["null"], false)("null", HOST)).toBe(true);
+  expect(originCheck(["*"], false, true)("https://anything.example", HOST)).toBe(true);
+  expect(originCheck(["*"], false, true)("null", HOST)).toBe(true);
+  expect(originCheck(["null"], false, true)("null", HOST)).toBe(true);
 });
 
 test("[WS-11] while bound to loopback every page of this machine is good, and only then", () => {
@@ -53,8 +53,8 @@ test("[WS-11] while bound to loopback every page of this machine is good, and on
     "http://shop.localhost:80",
   ];
   for (const origin of origins) {
-    expect([origin, originCheck([], true)(origin, HOST)]).toEqual([origin, true]);
-    expect([origin, originCheck([], false)(origin, HOST)]).toEqual([origin, false]);
+    expect([origin, originCheck([], true, true)(origin, HOST)]).toEqual([origin, true]);
+    expect([origin, originCheck([], false, true)(origin, HOST)]).toEqual([origin, false]);
   }
   for (const origin of [
     "http://localhost.evil.example",
@@ -62,6 +62,14 @@ test("[WS-11] while bound to loopback every page of this machine is good, and on
     "http://notlocalhost",
     "null",
   ]) {
-    expect([origin, originCheck([], true)(origin, HOST)]).toEqual([origin, false]);
+    expect([origin, originCheck([], true, true)(origin, HOST)]).toEqual([origin, false]);
   }
+});
+
+test("[WS-11] without a token secret the server's own name is no proof: a page may have made it point here", () => {
+  const check = originCheck(["https://listed.example"], true, false);
+  expect(check("http://rebound.example:8080", "rebound.example:8080")).toBe(false);
+  expect(check("http://localhost:8080", "localhost:8080")).toBe(true);
+  expect(check("https://listed.example", "127.0.0.1:8080")).toBe(true);
+  expect(check(null, "rebound.example:8080")).toBe(true);
 });

@@ -6,10 +6,17 @@
 
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-/** Makes the check: listed origins and the server's own; while bound to loopback any page of this machine. */
+/**
+ * Makes the check: listed origins and the server's own; while bound to loopback any page of this machine.
+ *
+ * `hasTokens` false: clients need none, so what keeps strangers out is that nobody but this machine can connect, and a page of any site can make its own
+ * name point at 127.0.0.1 after it was loaded (DNS rebinding). Then the server's own name proves nothing; only the names
+ * of this machine do.
+ */
 export function originCheck(
   allowed: readonly string[],
   boundToLoopback: boolean,
+  hasTokens: boolean,
 ): (origin: string | null, host: string | null) => boolean {
   const listed = new Set(allowed.map((origin) => origin.toLowerCase()));
   return (origin, host) => {
@@ -17,6 +24,6 @@ export function originCheck(
     if (!URL.canParse(origin)) return false;
     const url = new URL(origin);
     if (boundToLoopback && (LOOPBACK.has(url.hostname) || url.hostname.endsWith(".localhost"))) return true;
-    return host !== null && url.host === host.toLowerCase();
+    return hasTokens && host !== null && url.host === host.toLowerCase();
   };
 }
