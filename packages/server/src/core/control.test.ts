@@ -1,25 +1,22 @@
 import { expect, test } from "bun:test";
-import { buildCore, settle } from "../../test/support/core.ts";
+import { brokerWith, buildCore, settle } from "../../test/support/core.ts";
 
 test("[AP-11] a page of channels asks the broker once, not once for each", async () => {
   const calls = { channels: 0, history: 0 };
   const house = buildCore({
     wrap: {
       sink: (hub) => hub,
-      broker: (inner) => ({
-        publish: (channel, draft) => inner.publish(channel, draft),
-        subscribe: (channel) => inner.subscribe(channel),
-        unsubscribe: (channel) => inner.unsubscribe(channel),
-        clear: (channel) => inner.clear(channel),
-        channels(query) {
-          calls.channels++;
-          return inner.channels(query);
-        },
-        history(channel, query) {
-          calls.history++;
-          return inner.history(channel, query);
-        },
-      }),
+      broker: (inner) =>
+        brokerWith(inner, {
+          channels(query) {
+            calls.channels++;
+            return inner.channels(query);
+          },
+          history(channel, query) {
+            calls.history++;
+            return inner.history(channel, query);
+          },
+        }),
     },
   });
   for (let n = 10; n < 50; n++) await house.publish(`a${n}`, n);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { maskedSessionId } from "../base/ids.ts";
-import { buildCore, OPEN, settle } from "../../test/support/core.ts";
+import { brokerWith, buildCore, OPEN, settle } from "../../test/support/core.ts";
 
 const types = (frames: readonly { type: string }[]): string[] => frames.map(({ type }) => type);
 
@@ -348,18 +348,14 @@ test("[ST-6] at a stop what was sent before is answered before the goodbye, what
   const house = buildCore({
     wrap: {
       sink: (hub) => hub,
-      broker: (inner) => ({
-        async publish(channel, draft) {
-          // A commit: the next turn but one.
-          for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
-          return inner.publish(channel, draft);
-        },
-        subscribe: (channel) => inner.subscribe(channel),
-        unsubscribe: (channel) => inner.unsubscribe(channel),
-        clear: (channel) => inner.clear(channel),
-        channels: (query) => inner.channels(query),
-        history: (channel, query) => inner.history(channel, query),
-      }),
+      broker: (inner) =>
+        brokerWith(inner, {
+          async publish(channel, draft) {
+            // A commit: the next turn but one.
+            for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+            return inner.publish(channel, draft);
+          },
+        }),
     },
   });
   const bob = await house.open();

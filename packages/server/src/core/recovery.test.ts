@@ -1,7 +1,7 @@
 /** The seam between replay and live stream, with a store that is slow in answering or in handing on. */
 import { expect, test } from "bun:test";
 import type { MessageFrame, ServerFrame } from "@longwire/protocol";
-import { buildCore, type CoreHouse, type CoreSession, OPEN, settle } from "../../test/support/core.ts";
+import { brokerWith, buildCore, type CoreHouse, type CoreSession, OPEN, settle } from "../../test/support/core.ts";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import { openMemoryEngine } from "../engines/memory/engine.ts";
 import type { Broker, HistoryPage, Publication } from "../ports/broker.ts";
@@ -43,19 +43,14 @@ function build(options: Parameters<typeof buildCore>[0] = {}, dataOf = (number: 
         },
         new FakeClock(),
       ).broker;
-      broker = {
-        publish: (channel, draft) => inner.publish(channel, draft),
-        subscribe: (channel) => inner.subscribe(channel),
-        unsubscribe: (channel) => inner.unsubscribe(channel),
-        clear: (channel) => inner.clear(channel),
-        channels: (query) => inner.channels(query),
+      broker = brokerWith(inner, {
         async history(channel, query): Promise<HistoryPage> {
           reads++;
           const page = await inner.history(channel, query);
           if (holds.pages) await new Promise<void>((resolve) => waiting.push(resolve));
           return page;
         },
-      };
+      });
       return broker;
     },
   });

@@ -110,6 +110,19 @@ const authority: Authority = {
   admit: (token) => (token === "good" ? Promise.resolve() : Promise.reject(new ReplyError("badToken"))),
 };
 
+/** The broker with some of its methods replaced. */
+export function brokerWith(inner: Broker, replaced: Partial<Broker>): Broker {
+  return {
+    publish: (channel, draft) => inner.publish(channel, draft),
+    subscribe: (channel) => inner.subscribe(channel),
+    unsubscribe: (channel) => inner.unsubscribe(channel),
+    history: (channel, query) => inner.history(channel, query),
+    clear: (channel) => inner.clear(channel),
+    channels: (query) => inner.channels(query),
+    ...replaced,
+  };
+}
+
 export interface CoreHouseOptions {
   readonly settings?: Partial<Settings>;
   /** In place of the memory engine's. */

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { ServerFrame } from "@longwire/protocol";
-import { buildCore, OPEN, PERSONAL, settle } from "../../../test/support/core.ts";
+import { brokerWith, buildCore, OPEN, PERSONAL, settle } from "../../../test/support/core.ts";
 import { FakeConnection } from "../../../test/support/fake-connection.ts";
 import { nativeProtocol } from "../../protocols/native.ts";
 import type { Session } from "../model.ts";
@@ -19,17 +19,13 @@ test("[SU-1] what is not in the history comes after `subscribed` too, however lo
   const house = buildCore({
     wrap: {
       sink: (hub) => hub,
-      broker: (inner) => ({
-        publish: (channel, draft) => inner.publish(channel, draft),
-        subscribe: (channel) => inner.subscribe(channel),
-        unsubscribe: (channel) => inner.unsubscribe(channel),
-        clear: (channel) => inner.clear(channel),
-        channels: (query) => inner.channels(query),
-        async history(channel, query) {
-          await allowed;
-          return inner.history(channel, query);
-        },
-      }),
+      broker: (inner) =>
+        brokerWith(inner, {
+          async history(channel, query) {
+            await allowed;
+            return inner.history(channel, query);
+          },
+        }),
     },
   });
   const bob = await house.open();
