@@ -1,6 +1,6 @@
 /** The last publications of a channel: consecutive offsets, bounded by number and bytes; the oldest give way. */
 
-export interface RingItem {
+interface RingItem {
   readonly offset: number;
   readonly data: string;
 }

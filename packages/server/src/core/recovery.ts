@@ -130,7 +130,7 @@ function finish(core: Core, subscription: Subscription, epoch: string): boolean 
 }
 
 /** Publications after `position` that were delivered to the others, or undefined when the ring does not hold them all. */
-export function restOf(
+function restOf(
   channel: Pick<LocalChannel, "delivered" | "ring">,
   position: number,
 ): readonly Publication[] | undefined {
