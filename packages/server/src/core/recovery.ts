@@ -140,7 +140,7 @@ function restOf(
 
 /**
  * Sends what the subscription has not got, up to what is delivered to the others: anything newer will come live. Stops, with
- * false, before half the budget is exceeded; pages are bounded by their data alone, but their frames may be ten times as long.
+ * false, before half the budget is exceeded; pages do not count what a frame says of its channel.
  */
 function send(core: Core, subscription: Subscription, publications: readonly Publication[]): boolean {
   const { channel, session } = subscription;

@@ -6,7 +6,7 @@
  * one for every publication it keeps.
  */
 import type { Position } from "@longwire/protocol";
-import type { HistoryPage, HistoryQuery, Publication, Retention } from "../ports/broker.ts";
+import { entryBytes, type HistoryPage, type HistoryQuery, type Publication, type Retention } from "../ports/broker.ts";
 
 /** Told of each publication that leaves the history: its row in the store and its body, if that was in memory. */
 export type Dropped = (row: number, body: Publication | null) => void;
@@ -159,7 +159,7 @@ export function readHistory(
   for (let index = 0; index < count; index++) {
     const offset = span.start + index * step;
     const body = channel.bodyOf(offset) ?? load(channel, offset);
-    bytes += Buffer.byteLength(body.data);
+    bytes += entryBytes(body);
     if (bytes > query.bytesMax && index > 0) break;
     publications.push(body);
   }

@@ -55,8 +55,21 @@ export interface HistoryQuery {
   readonly from: Position | "earliest" | "latest";
   readonly reverse?: boolean;
   readonly limit: number;
-  /** Stop after so many bytes of data. */
+  /** Stop after so many bytes, counted as `entryBytes` does. */
   readonly bytesMax: number;
+}
+
+/** What an entry of a history has beside its data, name and user: braces, field names, offset and time. */
+const ENTRY_OVERHEAD_BYTES = 64;
+
+/** About what a publication takes in an answer as JSON. Its data alone would not do: a page of a million numbers is a long page. */
+export function entryBytes({ data, name, user }: Pick<Publication, "data" | "name" | "user">): number {
+  return ENTRY_OVERHEAD_BYTES + Buffer.byteLength(data) + textBytes(name) + textBytes(user);
+}
+
+/** Printed, since a control character takes six bytes of JSON. */
+function textBytes(text: string | undefined): number {
+  return text === undefined ? 0 : Buffer.byteLength(JSON.stringify(text));
 }
 
 export interface HistoryPage {

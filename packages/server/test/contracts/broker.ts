@@ -284,14 +284,15 @@ export function brokerContract(engineName: string, open: OpenEngine): void {
         expect(back.more).toBe(true);
       });
 
-      test("[EN-4] stops at `bytesMax`, counted in UTF-8, but returns at least one", async () => {
-        for (const data of ["你好", "1234", "56789"]) await broker.publish("a", { data, keep: true });
+      test("[EN-4] stops at `bytesMax`, everything of an entry counted, but returns at least one", async () => {
+        const drafts = [{ data: "你好" }, { data: "1", name: "\u0001" }, { data: "2", user: "bob" }];
+        for (const draft of drafts) await broker.publish("a", { ...draft, keep: true });
         const expected = [
           [0, 1, true],
-          [9, 1, true],
-          [10, 2, true],
-          [14, 2, true],
-          [15, 3, false],
+          [142, 1, true],
+          [143, 2, true],
+          [212, 2, true],
+          [213, 3, false],
         ] as const;
         for (const [bytesMax, length, more] of expected) {
           const page = await broker.history("a", { from: "earliest", limit: 10, bytesMax });
