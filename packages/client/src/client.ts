@@ -145,10 +145,11 @@ export class Client {
   }
 
   #makeLine(report: (error: unknown) => void): Line {
-    const { clock, backoff, jitter, random } = this.#settings;
+    const { clock, backoff, jitter, random, requestTimeoutMs } = this.#settings;
     const connector = this.#connector;
     return {
       clock,
+      requestTimeoutMs,
       get connected() {
         return connector.state.status === "connected";
       },

@@ -6,6 +6,8 @@ import type { Answer, Draft, RequestPolicy } from "./requests.ts";
 
 export interface Line {
   readonly clock: Clock;
+  /** How long the server may take to answer, and to announce what it makes by itself. */
+  readonly requestTimeoutMs: number;
   /** Whether the session stands. */
   readonly connected: boolean;
   /** Sends a command that needs no answer; `false` without a connection. */

@@ -135,6 +135,53 @@ test("a channel that the server has and this side does not is subscribed anew", 
   expect(channel.state.status).toBe("subscribed");
 });
 
+test("a server-made subscription that is not announced again is given up, and no longer sent with `connect`", async () => {
+  const rig = await new Rig({ requestTimeoutMs: 6000 }).connect();
+  const news = rig.client.channel<string>("news");
+  const sport = rig.client.channel<string>("sport");
+  for (const name of ["news", "sport"]) rig.server.last.send(made(name, 3));
+  rig.server.last.close(1006, "");
+  await rig.clock.advance(1000);
+  expect(Object.keys(rig.server.last.sent("connect")[0]?.since ?? {})).toEqual(["news", "sport"]);
+  await rig.clock.advance(5999);
+  // A connection that does not stand for so long proves nothing.
+  rig.server.last.close(1006, "");
+  await rig.clock.advance(1000);
+  rig.server.last.send(made("sport", 3));
+  await rig.clock.advance(5999);
+  expect(news.state.status).toBe("subscribing");
+  await rig.clock.advance(1);
+  expect(news.state).toEqual({ status: "unsubscribed" });
+  expect(news.position).toBeUndefined();
+  expect(sport.state.status).toBe("subscribed");
+  await rig.cut();
+  expect(rig.server.last.sent("connect")[0]?.since).toEqual({ sport: { epoch: "e", offset: 3 } });
+  // Where the server makes it later all the same, it is there.
+  rig.server.last.send(made("news", 8));
+  expect(news.state.status).toBe("subscribed");
+});
+
+test("a subscription of a page before that the server does not make again is dropped from the storage", async () => {
+  const storage = { session: new FakeStorage(), local: new FakeStorage() };
+  const options = { persist: "local", storage } as const;
+  const before = await new Rig(options).connect();
+  before.server.last.send(made("news", 3));
+  before.surroundings.tell("hide");
+  const rig = await new Rig(options).connect();
+  expect(rig.server.last.sent("connect")[0]?.since).toMatchObject({ news: { offset: 3 } });
+  await rig.clock.advance(11_000);
+  expect([...storage.local.items.values()]).toEqual(["{}"]);
+});
+
+test("what the application asks for itself is not given up, though the server made it before", async () => {
+  const rig = await new Rig().connect();
+  rig.server.last.send(made("news", 3));
+  const channel = rig.client.channel("news").subscribe();
+  await rig.cut();
+  expect(channel.state.status).toBe("subscribed");
+  expect(rig.server.last.sent("subscribe")[0]?.since).toEqual({ epoch: "e", offset: 3 });
+});
+
 test("the inbox follows the user back and forth, and hands nobody's messages to another's handlers", async () => {
   const rig = new Rig();
   const inbox: string[] = [];

@@ -136,7 +136,9 @@ export class Subscription {
   /** The session stands (anew). */
   up(): void {
     this.#attempt = 0;
-    if (this.#wanted && this.state.status !== "subscribed") this.#ask();
+    if (this.state.status === "subscribed") return;
+    if (this.#wanted) this.#ask();
+    else if (this.made) this.#awaitAnnouncement();
   }
 
   /** The connection is gone. */
@@ -169,6 +171,12 @@ export class Subscription {
 
   acknowledge(): void {
     this.#acknowledger.flush();
+  }
+
+  /** What the server does not make again was taken away meanwhile. Kept, it would make every `connect` larger. */
+  #awaitAnnouncement(): void {
+    const { clock, requestTimeoutMs } = this.#line;
+    this.#timer = clock.after(requestTimeoutMs, () => this.#end({ status: "unsubscribed" }));
   }
 
   #ask(): void {
