@@ -75,6 +75,17 @@ test("what waits is bounded in count and in bytes, and says so", async () => {
   expect(await outcome(small.client.channel<string>("a").publish("x".repeat(500)))).toBe("queueFull");
 });
 
+test("what the SDK asks by itself takes no room from the application", async () => {
+  const rig = await new Rig({ queueCountMax: 2, queueBytesMax: 400 }).connect();
+  rig.server.answers.subscribe = () => undefined;
+  for (let index = 0; index < 50; index++) rig.client.channel(`room:${index}`).subscribe();
+  rig.server.last.close(1006, "");
+  await rig.clock.advance(1000);
+  expect(rig.server.last.sent("subscribe").length).toBe(50);
+  const published = [rig.client.channel<string>("a").publish("1"), rig.client.channel<string>("a").publish("2")];
+  expect(await Promise.all(published.map(outcome))).toEqual(published.map(() => ({ epoch: "e", offset: 1 })));
+});
+
 test("what was answered makes room again", async () => {
   const rig = await new Rig({ queueCountMax: 1, queueBytesMax: 1000 }).connect();
   for (let index = 0; index < 20; index++) await rig.client.channel<string>("a").publish("x".repeat(300));

@@ -1,6 +1,7 @@
 /**
  * Requests that wait for their answer, sent or not yet: one table in the order of asking, so that what a cut left
- * unanswered goes out again first and in its old order. Bounded in count and bytes.
+ * unanswered goes out again first and in its old order. Bounded in count and bytes, for the application: what the SDK asks
+ * by itself is one subscribe for each channel at most, and must neither fail nor take the application's room.
  */
 import type { Command, ERRORS, ServerFrame } from "@longwire/protocol";
 import { LongwireError } from "./failures.ts";
@@ -19,7 +20,7 @@ const MESSAGE_TOO_LARGE: (typeof ERRORS)["tooLarge"]["code"] = 104;
 export interface RequestPolicy {
   /** Whether it may go out again after a cut: only what does no harm when done twice. */
   readonly repeat: boolean;
-  /** Whether it waits for a connection; else it fails without one. */
+  /** Whether it waits for a connection; else it fails without one. Only the application's requests do. */
   readonly queue: boolean;
 }
 
@@ -49,6 +50,7 @@ export class Requests {
   /** Sends a frame; `false` when there is no connection. */
   readonly #transmit: (text: string) => boolean;
   #lastId = 0;
+  #count = 0;
   #length = 0;
 
   constructor(clock: Clock, limits: RequestLimits, transmit: (text: string) => boolean) {
@@ -62,7 +64,7 @@ export class Requests {
     const text = JSON.stringify({ ...draft, id });
     const { queueCountMax, queueBytesMax, queueTimeoutMs } = this.#limits;
     // JavaScript keeps a string in one or two bytes per character: twice the length is what it can cost.
-    if (this.#entries.size >= queueCountMax || (this.#length + text.length) * 2 > queueBytesMax) {
+    if (policy.queue && (this.#count >= queueCountMax || (this.#length + text.length) * 2 > queueBytesMax)) {
       answer(new LongwireError("queueFull", "too many requests are waiting for the server"));
       return;
     }
@@ -72,7 +74,7 @@ export class Requests {
       return;
     }
     const deadline = this.#clock.now() + queueTimeoutMs;
-    this.#length += text.length;
+    this.#occupy(policy, 1, text.length);
     this.#entries.set(id, { text, policy, answer, deadline, sent, timer: this.#expiry(id, sent, deadline) });
   }
 
@@ -129,11 +131,17 @@ export class Requests {
     });
   }
 
+  #occupy({ queue }: RequestPolicy, count: number, length: number): void {
+    if (!queue) return;
+    this.#count += count;
+    this.#length += length;
+  }
+
   #finish(id: number, result: ServerFrame | LongwireError): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     this.#entries.delete(id);
-    this.#length -= entry.text.length;
+    this.#occupy(entry.policy, -1, -entry.text.length);
     entry.timer.cancel();
     entry.answer(result);
   }

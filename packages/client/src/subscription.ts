@@ -204,7 +204,7 @@ export class Subscription {
         if (turn !== this.#turn) return;
         this.#asking = false;
         if (!(answer instanceof LongwireError)) this.receive(answer);
-        else if (answer.reason === "timeout" || answer.reason === "queueFull") this.#retry(0);
+        else if (answer.reason === "timeout") this.#retry(0);
         else if (answer.reason === "refused") this.#refused(answer);
       },
     );
