@@ -16,7 +16,7 @@ import { part } from "./join.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Outbox } from "./outbox.ts";
 import { Presence } from "./presence.ts";
-import { forgetForResume, keepForResume } from "./resume.ts";
+import { forgetForResume, keepForResume, renew } from "./resume.ts";
 import type { Session } from "./model.ts";
 import { Sessions } from "./sessions.ts";
 import type { Settings } from "./settings.ts";
@@ -100,7 +100,7 @@ export function createCore(options: CoreOptions): CoreParts {
   const engine = options.openEngine(hub);
   hub.attach(engine.broker);
   const presence = new Presence(engine.presence, hub, clock, log);
-  const lifecycle = new Lifecycle(settings, clock, outbox, goodbye);
+  const lifecycle = new Lifecycle(settings, clock, outbox, goodbye, (session) => renew(core, session));
   const core: Core = {
     settings,
     clock,

@@ -1,6 +1,6 @@
 /**
- * Lifecycle: is the client still there, is its token still good, has it gone after our goodbye? One timer wheel for all
- * sessions. What counts is the last byte received: sends into a dead connection succeed for minutes.
+ * Lifecycle: is the client still there, is its token still good, has it gone after our goodbye, is what is kept of it about to run
+ * out? One timer wheel for all sessions. What counts is the last byte received: sends into a dead connection succeed for minutes.
  */
 import type { Clock } from "../base/clock.ts";
 import { Disconnect } from "../base/failures.ts";
@@ -21,6 +21,7 @@ export class Lifecycle {
     private readonly clock: Clock,
     private readonly outbox: Outbox,
     private readonly end: (session: Session, goodbye: Disconnect) => void,
+    private readonly renew: (session: Session) => void,
   ) {
     const shortestMs = Math.min(settings.pingIntervalMs, settings.pingTimeoutMs);
     const tickMs = Math.min(TICK_MAX_MS, Math.max(TICK_MIN_MS, Math.floor(shortestMs / 10)));
@@ -39,7 +40,7 @@ export class Lifecycle {
     const { expiresAt } = session.identity;
     // Tokens go by the machine's clock; should that be set meanwhile, the next ping looks again.
     const expiryAt = expiresAt === undefined ? Infinity : this.clock.uptime() + expiresAt - this.clock.now();
-    this.#wheel.schedule(session, Math.min(session.pingAt, silentAt, expiryAt));
+    this.#wheel.schedule(session, Math.min(session.pingAt, silentAt, expiryAt, session.renewAt));
   }
 
   forget(session: Session): void {
@@ -67,6 +68,7 @@ export class Lifecycle {
       this.end(session, new Disconnect("expiredToken"));
       return;
     }
+    if (now >= session.renewAt) this.renew(session);
     if (now >= session.pingAt) {
       session.pingAt = now + pingIntervalMs;
       session.connection.ping();

@@ -63,6 +63,8 @@ export class Session implements SessionHandle, WheelItem {
   heardAt: number;
   /** When the next ping is due, counted likewise. */
   pingAt: number;
+  /** When what is kept of it for a crash is to be kept for longer, counted likewise; Infinity: there is nothing. */
+  renewAt = Infinity;
   /** A `connect` has failed: only another one may follow, so that nobody becomes anonymous by a bad token. */
   wasRefused = false;
   /** The client asked for JSON pings. */

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { buildCore, settle } from "../../test/support/core.ts";
 import { nativeProtocol } from "../protocols/native.ts";
 import { FakeConnection } from "../../test/support/fake-connection.ts";
@@ -29,6 +29,41 @@ test("[CO-11] what the application gave a session is kept over a resume for a cr
   // The record of the drop has run out; the process dies now, and nobody has said goodbye.
   house.clock.advance(120_000);
   expect(await house.engine.state.get(`session/${id}`)).toBeString();
+});
+
+test("[CO-11] what a session was given is kept for a crash however long it has been connected", async () => {
+  const house = buildCore({ settings: { pingIntervalMs: 3_600_000, pingTimeoutMs: 1_000_000_000 } });
+  const page = await house.open();
+  const other = await house.open();
+  const { id } = page.handle;
+  await house.control.bindUser(id, "bob");
+  for (let hour = 0; hour < 60; hour++) {
+    house.clock.advance(3_600_000);
+    await settle();
+  }
+  expect(await house.engine.state.get(`session/${id}`)).toContain("bob");
+  // Who was given nothing has nothing to lose, and costs the store nothing.
+  expect(await house.engine.state.get(`session/${other.handle.id}`)).toBeUndefined();
+  await house.control.disconnectSession(id, { reconnect: false });
+  house.clock.advance(100_000_000);
+  await settle();
+  expect(await house.engine.state.get(`session/${id}`)).toBeUndefined();
+});
+
+test("[CO-11] a renewal that fails is tried again before what is kept runs out", async () => {
+  const house = buildCore({ settings: { pingIntervalMs: 3_600_000, pingTimeoutMs: 1_000_000_000 } });
+  const page = await house.open();
+  const { id } = page.handle;
+  await house.control.bindUser(id, "bob");
+  const set = spyOn(house.engine.state, "set").mockRejectedValue(new Error("the disk is full"));
+  house.clock.advance(50_000_000);
+  await settle();
+  expect(set).toHaveBeenCalled();
+  set.mockRestore();
+  house.clock.advance(10_000_000);
+  await settle();
+  house.clock.advance(40_000_000);
+  expect(await house.engine.state.get(`session/${id}`)).toContain("bob");
 });
 
 test("[CO-11] where sessions are not resumed, nothing of them is kept", async () => {

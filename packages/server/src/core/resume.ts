@@ -15,6 +15,10 @@ interface SessionRecord {
 /** What outlives a crash is kept this long after its last change, since nobody says goodbye then. */
 const CRASH_KEEP_MS = 24 * 60 * 60 * 1000;
 
+/** When it is renewed, and when again if that failed: so that a session may stay for as long as it likes. */
+const RENEW_AFTER_MS = CRASH_KEEP_MS / 2;
+const RENEW_AGAIN_MS = CRASH_KEEP_MS / 24;
+
 function keyOf(id: string): string {
   return `session/${id}`;
 }
@@ -37,8 +41,15 @@ export function takeUp(core: Core, session: Session, id: string, luggage: Sessio
   session.luggage = live?.luggage ?? luggage;
   // The old connection may be dead without our knowing: whoever comes back with the id is the client now.
   if (live !== undefined) core.goodbye(live, new Disconnect("replaced"));
-  if (isEmpty(session.luggage)) return;
   // What the store has runs out soon after the drop; the session may live for long, and end by a crash.
+  renew(core, session);
+}
+
+/** Keeps what the application gave the session for another while. */
+export function renew(core: Core, session: Session): void {
+  session.renewAt = Infinity;
+  if (core.settings.resumeMs === 0 || isEmpty(session.luggage)) return;
+  session.renewAt = core.clock.uptime() + RENEW_AFTER_MS;
   keep(core, session, CRASH_KEEP_MS);
 }
 
@@ -51,6 +62,7 @@ export function keepForResume(core: Core, session: Session): void {
 function keep(core: Core, session: Session, ttlMs: number): void {
   core.engine.state.set(keyOf(session.id), recordOf(session), ttlMs).catch((error: unknown) => {
     core.log.warn("session cannot be kept for resuming", { session: session.id, error });
+    if (session.renewAt !== Infinity) session.renewAt = core.clock.uptime() + RENEW_AGAIN_MS;
   });
 }
 
@@ -66,6 +78,7 @@ export function forgetForResume(core: Core, session: Session): void {
 export async function keepLuggage(core: Core, session: Session): Promise<void> {
   // A session that has ended meanwhile was kept with its luggage, or forgotten on purpose.
   if (core.settings.resumeMs === 0 || session.state !== "open") return;
+  session.renewAt = core.clock.uptime() + RENEW_AFTER_MS;
   await core.engine.state.set(keyOf(session.id), recordOf(session), CRASH_KEEP_MS);
 }
 
