@@ -112,10 +112,15 @@ export class Client {
     });
   }
 
-  /** Ends the connection; requests that wait fail. Channels stay asked for: `connect()` brings them back. */
+  /**
+   * Ends the connection; requests that wait fail. Channels stay asked for: `connect()` brings them back. Tokens that
+   * `getToken` gave are forgotten: whoever connects next may be another user.
+   */
   disconnect(): void {
     this.#unwatchSurroundings();
     this.#leave();
+    this.#tokens.forget();
+    for (const subscription of this.#subscriptions.values()) subscription.forgetToken();
     this.#connector.disconnect();
   }
 

@@ -185,6 +185,64 @@ test("a token is renewed before it expires, and the session goes on", async () =
   expect(rig.server.connections.length).toBe(1);
 });
 
+test("disconnect() forgets what getToken gave: the next connect() may be somebody else's", async () => {
+  const users = ["ann", "bob"];
+  const rig = await new Rig({ getToken: () => Promise.resolve(users.shift() ?? "") }).connect();
+  await rig.cut();
+  rig.client.disconnect();
+  await rig.connect();
+  const tokens = rig.server.connections.map((connection) => connection.sent("connect")[0]?.token);
+  expect(tokens).toEqual(["ann", "ann", "bob"]);
+
+  const fixed = await new Rig({ token: "t" }).connect();
+  fixed.client.disconnect();
+  await fixed.connect();
+  expect(fixed.server.last.sent("connect")[0]?.token).toBe("t");
+});
+
+test("a token asked for before disconnect() is not used after it, wherever it was asked for", async () => {
+  const given: ((token: string) => void)[] = [];
+  const getToken = () => new Promise<string>((resolve) => void given.push(resolve));
+  const rig = new Rig({ getToken });
+  rig.server.connected = { expires: 100_000, ping: 0 };
+  rig.client.connect();
+  rig.client.disconnect();
+  await rig.connect();
+  given[1]?.("bob");
+  given[0]?.("ann");
+  await settle();
+  expect(rig.server.last.sent("connect")[0]?.token).toBe("bob");
+  // A renewal that is under way.
+  await rig.clock.advance(90_000);
+  rig.client.disconnect();
+  await rig.connect();
+  given[3]?.("eve");
+  await settle();
+  given[2]?.("bob again");
+  await settle();
+  expect(rig.client.state.status).toBe("connected");
+  expect(rig.server.last.received).toMatchObject([{ type: "connect", token: "eve" }]);
+  await rig.cut();
+  expect(rig.server.last.sent("connect")[0]?.token).toBe("eve");
+  expect(rig.errors).toEqual([]);
+});
+
+test("disconnect() forgets what a channel's getToken gave as well", async () => {
+  let asked = 0;
+  const rig = await new Rig().connect();
+  rig.client.channel("a", { getToken: () => Promise.resolve(`t${++asked}`) }).subscribe();
+  rig.client.channel("b", { token: "fixed" }).subscribe();
+  await settle();
+  rig.client.disconnect();
+  await rig.connect();
+  expect(
+    rig.server.last
+      .sent("subscribe")
+      .map(({ token }) => token)
+      .toSorted(),
+  ).toEqual(["fixed", "t2"]);
+});
+
 test("a ping is answered, and silence of twice the interval ends the connection", async () => {
   const rig = await new Rig().connect();
   rig.server.last.send({ type: "ping" });

@@ -112,6 +112,11 @@ export class Subscription {
     this.#token = this.#options.token;
   }
 
+  /** The next to connect may be somebody else. */
+  forgetToken(): void {
+    if (this.#options.getToken !== undefined) this.#token = undefined;
+  }
+
   subscribe(since?: Since): void {
     if (this.#wanted && since === undefined) return;
     if (since !== undefined) {

@@ -17,6 +17,8 @@ export class Tokens {
   #timer: Timer | undefined;
   #fetching: Promise<string> | undefined;
   #fetchingSince = 0;
+  /** What was asked for somebody who has left must not count for the next. */
+  #turn = 0;
 
   /** `send` gives the server a new token and resolves to its life in milliseconds. */
   constructor(
@@ -49,11 +51,21 @@ export class Tokens {
   }
 
   async #ask(get: () => Promise<string>): Promise<string> {
+    const turn = this.#turn;
     try {
-      return (this.current = await tokenOf(get));
+      const token = await tokenOf(get);
+      if (turn === this.#turn) this.current = token;
+      return token;
     } finally {
-      this.#fetching = undefined;
+      if (turn === this.#turn) this.#fetching = undefined;
     }
+  }
+
+  /** The next to connect may be somebody else. A token that cannot be asked for again stays. */
+  forget(): void {
+    if (!this.renewable) return;
+    this.#turn++;
+    this.current = this.#fetching = undefined;
   }
 
   /** The server says how long the token is good from now on. */
@@ -68,7 +80,9 @@ export class Tokens {
 
   /** Fetches a new token and gives it to the server. */
   async renew(): Promise<void> {
-    this.expires(await this.#send(await this.fetch()));
+    const turn = this.#turn;
+    const token = await this.fetch();
+    if (turn === this.#turn) this.expires(await this.#send(token));
   }
 
   #renewIn(ms: number): void {
