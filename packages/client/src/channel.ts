@@ -2,7 +2,7 @@
 import type { HistoryEntry, Json, Member, PresenceFrame, Position, ServerFrame, Since } from "@longwire/protocol";
 import type { Emitter, Handler } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
-import type { Line } from "./line.ts";
+import { type Line, request } from "./line.ts";
 import type { Draft } from "./requests.ts";
 import type { ChannelState } from "./state.ts";
 import type { ChannelEvents, Subscription } from "./subscription.ts";
@@ -137,12 +137,7 @@ export class Channel<T = Json> {
   }
 
   #ask(draft: Draft): Promise<ServerFrame> {
-    return new Promise((resolve, reject) => {
-      this.#line.ask(draft, { repeat: true, queue: true }, (answer) => {
-        if (answer instanceof LongwireError) reject(answer);
-        else resolve(answer);
-      });
-    });
+    return request(this.#line, draft, { repeat: true, queue: true });
   }
 }
 

@@ -5,13 +5,14 @@ import { Channel, unexpected } from "./channel.ts";
 import { Connector } from "./connector.ts";
 import { Emitter, type Handler } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
-import type { Line } from "./line.ts";
+import { type Line, request } from "./line.ts";
+import { type Message, messageOf } from "./message.ts";
 import { type ClientOptions, type Settings, settle } from "./options.ts";
 import { Persistence } from "./persistence.ts";
 import { resolveUrl, systemWebSocket } from "./platform.ts";
-import { type Draft, type RequestPolicy, Requests } from "./requests.ts";
+import { Requests } from "./requests.ts";
 import type { ConnectionState } from "./state.ts";
-import { type ChannelOptions, type Message, Subscription } from "./subscription.ts";
+import { type ChannelOptions, Subscription } from "./subscription.ts";
 import { Tokens } from "./tokens.ts";
 import { webSocketTransport } from "./transports/websocket.ts";
 
@@ -25,8 +26,6 @@ export interface ClientEvents {
 
 /** The way of a server, or of a proxy before it, to refuse a message that is too large (RFC 6455, 7.4.1). */
 const TOO_LARGE = 1009;
-
-const ONCE: RequestPolicy = { repeat: false, queue: true };
 
 export class Client {
   readonly #settings: Settings;
@@ -144,7 +143,7 @@ export class Client {
 
   /** Asks the application behind the gateway. Not repeated after a cut: it could be done twice. */
   async call<T = Json>(method: string, data?: Json): Promise<T> {
-    const frame = await this.#ask({ type: "call", method, data }, ONCE);
+    const frame = await request(this.#line, { type: "call", method, data }, { repeat: false, queue: true });
     if (frame.type !== "result") throw unexpected(frame);
     return frame.data as T;
   }
@@ -184,18 +183,9 @@ export class Client {
 
   readonly #newKey = (): string => `${this.#keyPrefix}-${++this.#lastKey}`;
 
-  #ask(draft: Draft, policy: RequestPolicy): Promise<ServerFrame> {
-    return new Promise((resolve, reject) => {
-      this.#line.ask(draft, policy, (answer) => {
-        if (answer instanceof LongwireError) reject(answer);
-        else resolve(answer);
-      });
-    });
-  }
-
   async #refresh(token: string): Promise<number | undefined> {
     try {
-      const frame = await this.#ask({ type: "refresh", token }, { repeat: false, queue: false });
+      const frame = await request(this.#line, { type: "refresh", token }, { repeat: false, queue: false });
       return frame.type === "refreshed" ? frame.expires : undefined;
     } catch (error) {
       // The connection is gone, and the next one begins with the new token anyway.
@@ -219,10 +209,7 @@ export class Client {
       // A refusal that nobody waits for: of an acknowledgement, say.
       if (frame.type === "error")
         this.#line.report(new LongwireError("refused", frame.message, frame.code, frame.retry));
-      if (frame.type !== "message") return;
-      const { data, name, user } = frame;
-      const message = { channel: "", data, ...(name !== undefined && { name }), ...(user !== undefined && { user }) };
-      this.#emitter.emit("message", message);
+      if (frame.type === "message") this.#emitter.emit("message", messageOf(frame));
       return;
     }
     // Only the server itself makes a subscription that nobody here asked for.

@@ -1,6 +1,6 @@
 /** Line: the narrow view of the client that a subscription may use, so that neither needs to know the other whole. */
-import type { Position } from "@longwire/protocol";
-import type { LongwireError } from "./failures.ts";
+import type { Position, ServerFrame } from "@longwire/protocol";
+import { LongwireError } from "./failures.ts";
 import type { Clock } from "./platform.ts";
 import type { Answer, Draft, RequestPolicy } from "./requests.ts";
 
@@ -28,4 +28,13 @@ export interface Line {
   /** Tells when that becomes so; call the result to hear no more. */
   onEnd(run: (error: LongwireError) => void): () => void;
   report(error: unknown): void;
+}
+
+export function request(line: Line, draft: Draft, policy: RequestPolicy): Promise<ServerFrame> {
+  return new Promise((resolve, reject) => {
+    line.ask(draft, policy, (answer) => {
+      if (answer instanceof LongwireError) reject(answer);
+      else resolve(answer);
+    });
+  });
 }

@@ -20,6 +20,7 @@ import { Acknowledger } from "./acknowledger.ts";
 import { Emitter } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
 import type { Line } from "./line.ts";
+import { type Message, messageOf } from "./message.ts";
 import type { Timer } from "./platform.ts";
 import type { ChannelState } from "./state.ts";
 import { tokenOf } from "./tokens.ts";
@@ -37,16 +38,6 @@ export interface ChannelOptions {
   readonly token?: string;
   /** Asked for the channel's token when there is none yet and when the server calls it bad. */
   readonly getToken?: (channel: string) => Promise<string>;
-}
-
-/** A publication, or a message without `offset` that is not kept. */
-export interface Message<T> {
-  readonly channel: string;
-  readonly data: T;
-  readonly offset?: number;
-  readonly name?: string;
-  /** Who published it, as the server knows. */
-  readonly user?: string;
 }
 
 export interface Subscribed {
@@ -336,7 +327,7 @@ export class Subscription {
   }
 
   #hand(frame: MessageFrame): void {
-    const { offset, data, name, user } = frame;
+    const { offset } = frame;
     const position = this.position;
     if (position === undefined) return;
     if (offset !== undefined) {
@@ -344,13 +335,7 @@ export class Subscription {
       this.position = { epoch: position.epoch, offset };
       this.#moved();
     }
-    this.emitter.emit("message", {
-      channel: this.name,
-      data,
-      ...(offset !== undefined && { offset }),
-      ...(name !== undefined && { name }),
-      ...(user !== undefined && { user }),
-    });
+    this.emitter.emit("message", messageOf(frame));
     // After the handlers, and also when one of them threw: a message that always throws must not come back for ever.
     if (offset !== undefined && this.#inbox && this.position?.offset === offset) this.#acknowledger.handled(offset);
   }

@@ -1,0 +1,23 @@
+/** What handlers of `message` get. */
+import type { Json, MessageFrame } from "@longwire/protocol";
+
+/** A publication, or a message without `offset` that is not kept. */
+export interface Message<T> {
+  readonly channel: string;
+  readonly data: T;
+  readonly offset?: number;
+  readonly name?: string;
+  /** Who published it, as the server knows. */
+  readonly user?: string;
+}
+
+/** `channel` is empty for what is said to this session alone. */
+export function messageOf({ channel = "", offset, data, name, user }: MessageFrame): Message<Json> {
+  return {
+    channel,
+    data,
+    ...(offset !== undefined && { offset }),
+    ...(name !== undefined && { name }),
+    ...(user !== undefined && { user }),
+  };
+}
