@@ -310,6 +310,14 @@ test("[IN-3] a device has a position of its own", async () => {
   expect(phoneAgain.connection.offsets("@bob")).toEqual([]);
 });
 
+test("[IN-4] ack of the beginning is answered and keeps nothing", async () => {
+  const house = buildCore();
+  const bob = await house.open({ user: "bob", client: "phone" });
+  await bob.say({ type: "ack", id: 1, channel: "@bob", offset: 0 });
+  expect(bob.connection.frames().at(-1)).toEqual({ type: "acked", id: 1, channel: "@bob", offset: 0 });
+  expect(await house.engine.state.position("@bob", "bob,phone")).toBeUndefined();
+});
+
 test("[IN-5] ack is refused where there is no inbox, no subscription, no such offset", async () => {
   const house = buildCore();
   const bob = await house.open({ user: "bob" });

@@ -15,3 +15,9 @@ export function sumOf(value: string | undefined, amount: number): number {
 export function furthest(held: Position | undefined, next: Position): Position {
   return held !== undefined && held.epoch === next.epoch && held.offset >= next.offset ? held : next;
 }
+
+/** The user of a holder that is one of a user's devices. */
+export function deviceUserOf(holder: string): string | undefined {
+  const comma = holder.indexOf(",");
+  return comma === -1 ? undefined : holder.slice(0, comma);
+}

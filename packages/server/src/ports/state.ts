@@ -6,6 +6,9 @@
  */
 import type { Position } from "@longwire/protocol";
 
+/** Clients choose the names of their devices, so somebody could invent them without end. */
+export const DEVICES_MAX = 100;
+
 export interface StateStore {
   /** JSON text of the value, or undefined. */
   get(key: string): Promise<string | undefined>;
@@ -19,11 +22,12 @@ export interface StateStore {
   /** Resolves to whether there was such a key. */
   remove(key: string): Promise<boolean>;
 
-  /** The acknowledged position of a holder (a user, or a user's device) in a channel. */
+  /** The acknowledged position of a holder (`user`, or `user,device`: no user's name has a comma) in a channel. */
   position(channel: string, holder: string): Promise<Position | undefined>;
   /**
    * Moves it, within one epoch only forwards; another epoch replaces it. Resolves to the position that holds now. Positions
-   * are forgotten together with the numbering of their channel.
+   * are forgotten together with the numbering of their channel. Of a user at most `DEVICES_MAX` devices are kept in a channel: for
+   * a further one, the one whose position was moved longest ago is forgotten.
    */
   acknowledge(channel: string, holder: string, position: Position): Promise<Position>;
 }

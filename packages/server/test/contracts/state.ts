@@ -1,10 +1,13 @@
 /** What every StateStore promises (ports/state.ts). Call it from a test file of the engine. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { Position } from "@longwire/protocol";
 import { ReplyError } from "../../src/base/failures.ts";
 import type { Engine } from "../../src/ports/engine.ts";
-import type { StateStore } from "../../src/ports/state.ts";
+import { DEVICES_MAX, type StateStore } from "../../src/ports/state.ts";
 import { draftOf, type OpenEngine, RecordingSink, settingsOf } from "../support/engine.ts";
 import { FakeClock } from "../support/fake-clock.ts";
+
+const at = (offset: number): Position => ({ epoch: "e1", offset });
 
 export function stateContract(engineName: string, open: OpenEngine): void {
   describe(`state contract: ${engineName}`, () => {
@@ -91,6 +94,27 @@ export function stateContract(engineName: string, open: OpenEngine): void {
       expect(await state.position("a", "bob")).toEqual({ epoch: "e2", offset: 1 });
       expect(await state.position("a", "eve")).toBeUndefined();
       expect(await state.position("b", "bob")).toBeUndefined();
+    });
+
+    test("[IN-3] a user has so many devices in a channel: a further one takes the place of that acknowledged longest ago", async () => {
+      const others = ["bob", "bobby", "bobby,0", "bob-0", "bo,0"];
+      for (const holder of [...others, "bob,0", "bob,1", "bob,2"]) await state.acknowledge("a", holder, at(2));
+      await state.acknowledge("b", "bob,1", at(2));
+      for (let device = 3; device < DEVICES_MAX; device++) await state.acknowledge("a", `bob,${device}`, at(2));
+      await state.acknowledge("a", "bob,0", at(3));
+      // Moves nothing, so it counts for nothing.
+      await state.acknowledge("a", "bob,1", at(1));
+      const held = async () => {
+        const holders = [...others, ...Array.from({ length: DEVICES_MAX }, (_, device) => `bob,${device}`), "bob,x,y"];
+        const positions = await Promise.all(holders.map((holder) => state.position("a", holder)));
+        return holders.filter((_, index) => positions[index] === undefined);
+      };
+      expect(await held()).toEqual(["bob,x,y"]);
+      await state.acknowledge("a", "bob,x,y", at(1));
+      expect(await held()).toEqual(["bob,1"]);
+      await Promise.all([state.acknowledge("a", "bob,1", at(2)), state.acknowledge("a", "bob", at(4))]);
+      expect(await held()).toEqual(["bob,2"]);
+      expect(await state.position("b", "bob,1")).toEqual(at(2));
     });
 
     test("[EN-16] positions go with the numbering of their channel", async () => {

@@ -16,7 +16,8 @@ export async function ack(core: Core, session: Session, command: AckCommand): Pr
     throw new ReplyError("forbidden", `${name} keeps no inbox for this session`);
   if (offset > channel.delivered)
     throw new ReplyError("badField", `\`offset\` is beyond ${channel.delivered}, the top of ${name}`);
-  await core.engine.state.acknowledge(name, holder, { epoch: channel.epoch, offset });
+  // The beginning is where an inbox without a position starts anyhow.
+  if (offset > 0) await core.engine.state.acknowledge(name, holder, { epoch: channel.epoch, offset });
   if (id !== undefined) core.outbox.push(session, { type: "acked", id, channel: name, offset });
 }
 

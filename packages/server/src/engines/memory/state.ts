@@ -1,11 +1,17 @@
 /** StateStore in memory. */
 import type { Position } from "@longwire/protocol";
 import type { Clock } from "../../base/clock.ts";
-import type { StateStore } from "../../ports/state.ts";
-import { furthest, sumOf } from "../state-rules.ts";
+import { DEVICES_MAX, type StateStore } from "../../ports/state.ts";
+import { deviceUserOf, furthest, sumOf } from "../state-rules.ts";
 
 /** Keys looked at in one step of the sweep. */
 const SWEEP_STEP = 5_000;
+
+/** Positions by holder; those of one user's devices stand together, the one moved longest ago first. */
+interface Positions {
+  readonly users: Map<string, Position>;
+  readonly devices: Map<string, Map<string, Position>>;
+}
 
 interface Value {
   readonly text: string;
@@ -15,8 +21,8 @@ interface Value {
 
 export class MemoryState implements StateStore {
   readonly #values = new Map<string, Value>();
-  /** By channel, then by holder, so that a forgotten channel takes its positions along. */
-  readonly #positions = new Map<string, Map<string, Position>>();
+  /** By channel, so that a forgotten channel takes its positions along. */
+  readonly #positions = new Map<string, Positions>();
   #rest: Iterator<[string, Value]> | undefined;
 
   constructor(readonly clock: Clock) {}
@@ -54,18 +60,39 @@ export class MemoryState implements StateStore {
   }
 
   position(channel: string, holder: string): Promise<Position | undefined> {
-    return Promise.resolve(this.#positions.get(channel)?.get(holder));
+    const positions = this.#positions.get(channel);
+    const user = deviceUserOf(holder);
+    const holders = user === undefined ? positions?.users : positions?.devices.get(user);
+    return Promise.resolve(holders?.get(holder));
   }
 
   acknowledge(channel: string, holder: string, position: Position): Promise<Position> {
-    let holders = this.#positions.get(channel);
-    if (holders === undefined) {
-      holders = new Map();
-      this.#positions.set(channel, holders);
-    }
+    const user = deviceUserOf(holder);
+    const holders = this.#holders(channel, user);
     const held = furthest(holders.get(holder), position);
-    holders.set(holder, held);
+    if (held === position) {
+      // Behind all others: the order of the map is the order in which they were moved.
+      holders.delete(holder);
+      holders.set(holder, held);
+      const [oldest] = user !== undefined && holders.size > DEVICES_MAX ? holders.keys() : [];
+      if (oldest !== undefined) holders.delete(oldest);
+    }
     return Promise.resolve(held);
+  }
+
+  #holders(channel: string, user: string | undefined): Map<string, Position> {
+    let positions = this.#positions.get(channel);
+    if (positions === undefined) {
+      positions = { users: new Map(), devices: new Map() };
+      this.#positions.set(channel, positions);
+    }
+    if (user === undefined) return positions.users;
+    let devices = positions.devices.get(user);
+    if (devices === undefined) {
+      devices = new Map();
+      positions.devices.set(user, devices);
+    }
+    return devices;
   }
 
   /** The positions belonged to a numbering that is gone. */

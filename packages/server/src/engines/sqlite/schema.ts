@@ -55,11 +55,13 @@ CREATE TABLE keys (
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL, expiresAt INTEGER) WITHOUT ROWID;
 CREATE INDEX stateExpiry ON state (expiresAt) WHERE expiresAt IS NOT NULL;
 
+-- movedAt: grows with every move, so that a user's devices stand in an order.
 CREATE TABLE positions (
   channel TEXT NOT NULL,
   holder TEXT NOT NULL,
   epoch TEXT NOT NULL,
   offset INTEGER NOT NULL,
+  movedAt INTEGER NOT NULL,
   PRIMARY KEY (channel, holder)
 ) WITHOUT ROWID;
 `;

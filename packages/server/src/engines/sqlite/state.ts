@@ -5,8 +5,8 @@
 import type { Database } from "bun:sqlite";
 import type { Position } from "@longwire/protocol";
 import type { Clock } from "../../base/clock.ts";
-import type { StateStore } from "../../ports/state.ts";
-import { furthest, sumOf } from "../state-rules.ts";
+import { DEVICES_MAX, type StateStore } from "../../ports/state.ts";
+import { deviceUserOf, furthest, sumOf } from "../state-rules.ts";
 import type { Committer, Task } from "./committer.ts";
 
 const nobodyWaits = (): void => {};
@@ -51,12 +51,20 @@ function prepareState(database: Database) {
       `DELETE FROM state WHERE key IN (SELECT key FROM state WHERE expiresAt <= ? LIMIT ${SWEEP_STEP})`,
     ),
     position: database.prepare("SELECT epoch, offset FROM positions WHERE channel = ? AND holder = ?"),
-    setPosition: database.prepare("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)"),
+    setPosition: database.prepare("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)"),
+    // Names are compared by their bytes, and `-` follows on the comma: the range is this user's devices and nobody else's.
+    dropDevices: database.prepare(
+      `DELETE FROM positions WHERE channel = ?1 AND holder IN (
+         SELECT holder FROM positions WHERE channel = ?1 AND holder > ?2 || ',' AND holder < ?2 || '-'
+         ORDER BY movedAt DESC LIMIT -1 OFFSET ${DEVICES_MAX})`,
+    ),
   };
 }
 
 export class SqliteState implements StateStore {
   readonly #statements;
+  /** The time of the last move, or a little later: no two moves share one. */
+  #movedAt = 0;
 
   constructor(
     database: Database,
@@ -117,9 +125,14 @@ export class SqliteState implements StateStore {
   }
 
   acknowledge(channel: string, holder: string, position: Position): Promise<Position> {
-    return this.#perform(true, channel.length + holder.length, () => {
-      const held = furthest(this.#position(channel, holder), position);
-      if (held === position) this.#statements.setPosition.run(channel, holder, held.epoch, held.offset);
+    return this.#perform(true, channel.length + holder.length, (now) => {
+      const before = this.#position(channel, holder);
+      const held = furthest(before, position);
+      if (held !== position) return held;
+      this.#movedAt = Math.max(this.#movedAt + 1, now);
+      this.#statements.setPosition.run(channel, holder, held.epoch, held.offset, this.#movedAt);
+      const user = before === undefined ? deviceUserOf(holder) : undefined;
+      if (user !== undefined) this.#statements.dropDevices.run(channel, user);
       return held;
     });
   }
