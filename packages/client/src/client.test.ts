@@ -54,6 +54,64 @@ test("a message that is too large is not sent again over every next connection",
   expect(rig.server.last.sent("publish")).toEqual([]);
 });
 
+test("of what a connection died of for its size only the largest fails; the rest goes out again with its key", async () => {
+  for (const end of [1009, 4104]) {
+    const rig = await new Rig().connect();
+    const answer = rig.server.answers.publish;
+    rig.server.answers.publish = () => undefined;
+    const channel = rig.client.channel<string>("a").subscribe();
+    await settle();
+    // In bytes the second is the largest, though not in characters.
+    const large = ["x".repeat(1000), "\u3042".repeat(500)].map((data) => outcome(channel.publish(data)));
+    const small = channel.publish("small");
+    const called = outcome(rig.client.call("m"));
+    const [first, , third] = rig.server.last.sent("publish");
+    if (end === 4104) rig.server.last.send({ type: "disconnect", code: end, reason: "", reconnect: false });
+    else rig.server.last.close(end, "");
+    expect(await large[1]).toBe("refused");
+    expect(await called).toBe("lost");
+    rig.server.answers.publish = answer as never;
+    await rig.clock.advance(1000);
+    expect(rig.server.last.sent("publish")).toEqual([first, third] as never);
+    expect(await large[0]).toEqual({ epoch: "e", offset: 1 });
+    expect(await small).toEqual({ epoch: "e", offset: 1 });
+    expect(channel.state.status).toBe("subscribed");
+  }
+});
+
+test("every end for size takes at least one request away, so that none goes on for ever", async () => {
+  const rig = await new Rig().connect();
+  rig.server.answers.publish = (_, connection) => {
+    queueMicrotask(() => connection.close(1009, ""));
+    return undefined;
+  };
+  const data = ["x".repeat(900), "x".repeat(900), "x".repeat(600), "x".repeat(300)];
+  const failing = data.map((text) => outcome(rig.client.channel<string>("a").publish(text)));
+  await rig.clock.advance(30_000);
+  expect(await Promise.all(failing)).toEqual(data.map(() => "refused"));
+  expect(rig.server.connections.length).toBe(4);
+  expect(rig.client.state.status).toBe("connected");
+});
+
+test("a subscribe that is too large is refused, not asked again over every next connection", async () => {
+  const rig = await new Rig().connect();
+  rig.server.answers.subscribe = (_, connection) => {
+    queueMicrotask(() => connection.close(1009, ""));
+    return undefined;
+  };
+  const channel = rig.client.channel("a", { presence: "x".repeat(1000) }).subscribe();
+  await rig.clock.advance(30_000);
+  expect(channel.state).toMatchObject({ status: "unsubscribed", code: 104 });
+  expect(rig.server.connections.length).toBe(2);
+});
+
+test("a goodbye for size to what is no request of a standing session is final", async () => {
+  const rig = new Rig();
+  rig.server.answers.connect = () => ({ type: "disconnect", code: 4104, reason: "too large", reconnect: false });
+  await rig.connect();
+  expect(rig.client.state.status).toBe("closed");
+});
+
 test("channels are subscribed again before what waited goes out", async () => {
   const rig = new Rig();
   const channel = rig.client.channel<string>("a").subscribe();

@@ -24,9 +24,6 @@ export interface ClientEvents {
   error: unknown;
 }
 
-/** The way of a server, or of a proxy before it, to refuse a message that is too large (RFC 6455, 7.4.1). */
-const TOO_LARGE = 1009;
-
 export class Client {
   readonly #settings: Settings;
   readonly #emitter: Emitter<ClientEvents>;
@@ -69,7 +66,7 @@ export class Client {
       state: (state) => this.#moved(state),
       greeting: () => ({ session: this.#session, since: this.#madePositions() }),
       up: (frame) => this.#up(frame),
-      down: (code) => this.#down(code),
+      down: (tooLarge) => this.#down(tooLarge),
       frame: (frame) => this.#received(frame),
       forgetSession: () => (this.#session = undefined),
     });
@@ -119,7 +116,7 @@ export class Client {
     this.#unwatchSurroundings();
     this.#leave();
     this.#tokens.forget();
-    for (const subscription of this.#subscriptions.values()) subscription.forgetToken();
+    for (const subscription of this.#subscriptions.values()) subscription.configure();
     this.#connector.disconnect();
   }
 
@@ -233,9 +230,10 @@ export class Client {
     this.#inbox = inbox;
   }
 
-  #down(code: number): void {
+  #down(tooLarge: boolean): void {
+    // First, so that a subscribe that was too large is refused; afterwards nobody waits for its answer any more.
+    this.#requests.down(tooLarge);
     for (const subscription of this.#subscriptions.values()) subscription.down();
-    this.#requests.down(code === TOO_LARGE);
   }
 
   #moved(state: ConnectionState): void {

@@ -21,6 +21,9 @@ const CONNECT_ID = Number.MAX_SAFE_INTEGER;
 const BROKEN = 1006;
 // Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
 const REPLACED: (typeof DISCONNECTS)["replaced"]["code"] = 4101;
+const MESSAGE_TOO_LARGE: (typeof DISCONNECTS)["messageTooLarge"]["code"] = 4104;
+/** The same from the runtime of a server, or from a proxy before it (RFC 6455, 7.4.1). */
+const TOO_LARGE = 1009;
 
 export interface ConnectorEvents {
   state(state: ConnectionState): void;
@@ -28,8 +31,8 @@ export interface ConnectorEvents {
   greeting(): { readonly session: string | undefined; readonly since: Extract<Command, { type: "connect" }>["since"] };
   /** The session stands. Called before the state says so. */
   up(frame: ConnectedFrame): void;
-  /** It no longer does; `code` says why, 0 when the client itself ended it. */
-  down(code: number): void;
+  /** It no longer does. `tooLarge`: because of the size of something that was sent. */
+  down(tooLarge: boolean): void;
   /** A frame for the client. */
   frame(frame: ServerFrame): void;
   /** Another tab goes on with this session: do not ask for it again. */
@@ -77,7 +80,7 @@ export class Connector {
   }
 
   disconnect(): void {
-    if (this.state.status === "idle" || !this.#drop(0, { status: "idle" })) return;
+    if (this.state.status === "idle" || !this.#drop(false, { status: "idle" })) return;
     this.#attempt = 0;
     this.#move({ status: "idle" });
   }
@@ -198,12 +201,15 @@ export class Connector {
 
   /** The connection ended or did not come about: the code says what to do. */
   #lost(code: number, reason: string, after: number = 0, reconnect: boolean = true): void {
-    if (!this.#drop(code)) return;
+    const tooLarge = code === TOO_LARGE || code === MESSAGE_TOO_LARGE;
+    // The message is what is final: nothing sends it again, so that a session that stood can come back.
+    const comesBack = code === REPLACED || (tooLarge && this.state.status === "connected");
+    if (!this.#drop(tooLarge)) return;
     const replaced = code === REPLACED;
     // Two tabs had one session, and the other keeps it: this one takes a new session.
     if (replaced) this.#events.forgetSession();
-    const remedy = replaced ? "retry" : remedyOf(code);
-    if (remedy === "final" || (!reconnect && !replaced) || (remedy === "refresh" && !this.#tokens.renewable)) {
+    const remedy = comesBack ? "retry" : remedyOf(code);
+    if (remedy === "final" || (!reconnect && !comesBack) || (remedy === "refresh" && !this.#tokens.renewable)) {
       this.#move({ status: "closed", code, reason });
       return;
     }
@@ -231,7 +237,7 @@ export class Connector {
    * Leaves whatever stands or is being opened. `false`: somebody who heard of it asked for something else meanwhile
    * (`disconnect()` in a handler), which came later and counts.
    */
-  #drop(code: number = 0, next: ConnectionState = { status: "connecting", attempt: this.#attempt }): boolean {
+  #drop(tooLarge: boolean = false, next: ConnectionState = { status: "connecting", attempt: this.#attempt }): boolean {
     const turn = ++this.#turn;
     this.#timer?.cancel();
     this.#stable?.cancel();
@@ -243,7 +249,7 @@ export class Connector {
     if (this.state.status !== "connected") return true;
     // No longer connected for whoever sends from `down`; the caller says what follows.
     this.state = next;
-    this.#events.down(code);
+    this.#events.down(tooLarge);
     return turn === this.#turn;
   }
 

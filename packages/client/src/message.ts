@@ -12,12 +12,6 @@ export interface Message<T> {
 }
 
 /** `channel` is empty for what is said to this session alone. */
-export function messageOf({ channel = "", offset, data, name, user }: MessageFrame): Message<Json> {
-  return {
-    channel,
-    data,
-    ...(offset !== undefined && { offset }),
-    ...(name !== undefined && { name }),
-    ...(user !== undefined && { user }),
-  };
+export function messageOf({ type: _, ...message }: MessageFrame): Message<Json> {
+  return { channel: "", ...message };
 }

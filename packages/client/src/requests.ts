@@ -40,7 +40,7 @@ interface Entry {
   /** When waiting for a connection must end. */
   readonly deadline: number;
   sent: boolean;
-  timer: Timer;
+  timer: Timer | undefined;
 }
 
 export class Requests {
@@ -75,7 +75,9 @@ export class Requests {
     }
     const deadline = this.#clock.now() + queueTimeoutMs;
     this.#occupy(policy, 1, text.length);
-    this.#entries.set(id, { text, policy, answer, deadline, sent, timer: this.#expiry(id, sent, deadline) });
+    const entry: Entry = { text, policy, answer, deadline, sent, timer: undefined };
+    this.#entries.set(id, entry);
+    this.#mark(id, entry, sent);
   }
 
   /** Hands an answer to who asked; `false` when nobody did (any more). */
@@ -90,31 +92,23 @@ export class Requests {
   /** The connection stands: what waits goes out. */
   up(): void {
     for (const [id, entry] of Array.from(this.#entries)) {
-      if (entry.sent || !this.#transmit(entry.text)) continue;
-      entry.sent = true;
-      entry.timer.cancel();
-      entry.timer = this.#expiry(id, true, entry.deadline);
+      if (!entry.sent && this.#transmit(entry.text)) this.#mark(id, entry, true);
     }
   }
 
   /**
-   * The connection is gone: what may be repeated waits for the next one. `tooLarge`: for the size of something sent, and
-   * whatever it was would end the next one as well.
+   * The connection is gone: what may be repeated waits for the next one. `tooLarge`: for the size of something sent. If
+   * anything here was too large, the largest was, and would end the next connection as well. Whether others were, those
+   * that follow tell: each such end takes at least one away.
    */
   down(tooLarge: boolean): void {
-    for (const [id, entry] of Array.from(this.#entries)) {
-      if (!entry.sent) continue;
-      if (tooLarge) {
+    const sent = Array.from(this.#entries).filter(([, entry]) => entry.sent);
+    const largest = tooLarge ? Math.max(...sent.map(([, { text }]) => bytesOf(text))) : 0;
+    for (const [id, entry] of sent) {
+      if (tooLarge && bytesOf(entry.text) === largest) {
         this.#finish(id, new LongwireError("refused", "a message was larger than allowed", MESSAGE_TOO_LARGE));
-        continue;
-      }
-      if (!entry.policy.repeat) {
-        this.#finish(id, new LongwireError("lost", "the connection broke before the answer came"));
-        continue;
-      }
-      entry.sent = false;
-      entry.timer.cancel();
-      entry.timer = this.#expiry(id, false, entry.deadline);
+      } else if (entry.policy.repeat) this.#mark(id, entry, false);
+      else this.#finish(id, new LongwireError("lost", "the connection broke before the answer came"));
     }
   }
 
@@ -123,9 +117,11 @@ export class Requests {
     for (const id of Array.from(this.#entries.keys())) this.#finish(id, new LongwireError("disconnected", message));
   }
 
-  #expiry(id: number, sent: boolean, deadline: number): Timer {
-    const ms = sent ? this.#limits.requestTimeoutMs : Math.max(0, deadline - this.#clock.now());
-    return this.#clock.after(ms, () => {
+  #mark(id: number, entry: Entry, sent: boolean): void {
+    const ms = sent ? this.#limits.requestTimeoutMs : Math.max(0, entry.deadline - this.#clock.now());
+    entry.sent = sent;
+    entry.timer?.cancel();
+    entry.timer = this.#clock.after(ms, () => {
       const message = sent ? "the server did not answer in time" : "the connection did not come back in time";
       this.#finish(id, new LongwireError("timeout", message));
     });
@@ -142,7 +138,12 @@ export class Requests {
     if (entry === undefined) return;
     this.#entries.delete(id);
     this.#occupy(entry.policy, -1, -entry.text.length);
-    entry.timer.cancel();
+    entry.timer?.cancel();
     entry.answer(result);
   }
+}
+
+/** In UTF-8, as the server counts. Without `TextEncoder`, which devices may not have. */
+function bytesOf(text: string): number {
+  return encodeURIComponent(text).replace(/%../g, "x").length;
 }

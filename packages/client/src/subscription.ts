@@ -98,14 +98,10 @@ export class Subscription {
     );
   }
 
-  configure(options: ChannelOptions): void {
+  /** Takes options over. A token that was fetched is forgotten. */
+  configure(options: ChannelOptions = {}): void {
     this.#options = { ...this.#options, ...options };
     this.#token = this.#options.token;
-  }
-
-  /** The next to connect may be somebody else. */
-  forgetToken(): void {
-    if (this.#options.getToken !== undefined) this.#token = undefined;
   }
 
   subscribe(since?: Since): void {
@@ -134,7 +130,10 @@ export class Subscription {
     this.#attempt = 0;
     if (this.state.status === "subscribed") return;
     if (this.#wanted) this.#ask();
-    else if (this.made) this.#awaitAnnouncement();
+    else if (this.made) {
+      // What the server does not make again was taken away meanwhile. Kept, it would make every `connect` larger.
+      this.#timer = this.#line.clock.after(this.#line.requestTimeoutMs, () => this.#end({ status: "unsubscribed" }));
+    }
   }
 
   /** The connection is gone. */
@@ -167,12 +166,6 @@ export class Subscription {
 
   acknowledge(): void {
     this.#acknowledger.flush();
-  }
-
-  /** What the server does not make again was taken away meanwhile. Kept, it would make every `connect` larger. */
-  #awaitAnnouncement(): void {
-    const { clock, requestTimeoutMs } = this.#line;
-    this.#timer = clock.after(requestTimeoutMs, () => this.#end({ status: "unsubscribed" }));
   }
 
   #ask(): void {
