@@ -1,7 +1,18 @@
-/** Idempotency keys: what was answered to a publish with a key, for as long as the window lasts. */
+/**
+ * Idempotency keys: what was answered to a publish with a key, for as long as the window lasts. They have a budget; beyond it new keys
+ * are refused, since to forget one before its time would store its repetition twice.
+ */
 import { hash } from "node:crypto";
 import { ReplyError } from "../base/failures.ts";
 import type { Draft } from "../ports/broker.ts";
+
+/** Some 400,000 keys: more than 1,000 new ones in each second of the usual window. */
+export const IDEMPOTENCY_BYTES_MAX = 128 * 1024 * 1024;
+
+/** What a key costs beside its own text and its channel's, roughly (measured: 225). */
+const OVERHEAD_BYTES = 256;
+
+const RETRY_MIN_MS = 1_000;
 
 export interface KeyedAnswer {
   /** Fingerprint of what was published: the data may be large, and only equality matters. */
@@ -23,27 +34,50 @@ export class IdempotencyKeys {
   // The window is the same for all, so the order of insertion is the order of expiry.
   readonly #answers = new Map<string, KeyedAnswer>();
 
-  constructor(readonly windowMs: number) {}
+  #bytes = 0;
 
-  /** The first answer to this key, or undefined if it is new. Throws `ReplyError(conflict)` for another publication. */
+  constructor(
+    readonly windowMs: number,
+    readonly bytesMax = IDEMPOTENCY_BYTES_MAX,
+  ) {}
+
+  /**
+   * The first answer to this key, or undefined if it is new and may be added. Throws `ReplyError`: `conflict` for another publication,
+   * `unavailable` where there is no room for a new key.
+   */
   find(channel: string, key: string, digest: string, now: number): KeyedAnswer | undefined {
-    const answer = this.#answers.get(nameOf(channel, key));
-    if (answer === undefined || answer.time + this.windowMs <= now) return undefined;
+    const name = nameOf(channel, key);
+    const answer = this.#answers.get(name);
+    if (answer === undefined || answer.time + this.windowMs <= now) {
+      if (this.#bytes + bytesOf(name) > this.bytesMax) throw this.#refusal(now);
+      return undefined;
+    }
     if (answer.digest !== digest) {
       throw new ReplyError("conflict");
     }
     return answer;
   }
 
+  #refusal(now: number): ReplyError {
+    const [oldest] = this.#answers.values();
+    const retryMs = oldest === undefined ? 0 : oldest.time + this.windowMs - now;
+    return new ReplyError("unavailable", "too many idempotency keys are in use", Math.max(RETRY_MIN_MS, retryMs));
+  }
+
   add(channel: string, key: string, answer: KeyedAnswer): void {
     const name = nameOf(channel, key);
-    this.#answers.delete(name);
+    this.#delete(name);
     this.#answers.set(name, answer);
+    this.#bytes += bytesOf(name);
   }
 
   /** For an answer that could not be kept after all. */
   remove(channel: string, key: string): void {
-    this.#answers.delete(nameOf(channel, key));
+    this.#delete(nameOf(channel, key));
+  }
+
+  #delete(name: string): void {
+    if (this.#answers.delete(name)) this.#bytes -= bytesOf(name);
   }
 
   hasExpired(now: number): boolean {
@@ -57,11 +91,15 @@ export class IdempotencyKeys {
     let left = limit;
     for (const [name, answer] of this.#answers) {
       if (answer.time + this.windowMs > now || left-- === 0) break;
-      this.#answers.delete(name);
+      this.#delete(name);
       row = answer.row;
     }
     return row;
   }
+}
+
+function bytesOf(name: string): number {
+  return OVERHEAD_BYTES + name.length;
 }
 
 /** Channel names hold no white space, so the line break keeps the two apart. */

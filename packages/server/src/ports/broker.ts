@@ -96,7 +96,7 @@ export interface Broker {
   /**
    * Assigns the next offset, keeps the publication and hands it to the sink, in one atomic step per channel. With a key that
    * was used on this channel within the idempotency window: the first answer again, or `ReplyError(conflict)` if `data`
-   * or `name` differ.
+   * or `name` differ. A new key for which there is no room is `ReplyError(unavailable)`.
    */
   publish(channel: string, draft: Draft): Promise<Published>;
   /** From its resolution on, everything after the returned top goes to the sink. Calls are not counted: twice is once. */

@@ -19,6 +19,8 @@ export interface EngineSettings {
   readonly retentionOf: (channel: string) => Retention;
   /** How long an idempotency key is remembered. */
   readonly idempotencyMs: number;
+  /** What the keys may take in memory, if not as much as usual; beyond it a publish with a new key is refused. */
+  readonly idempotencyBytesMax?: number;
   /** How long the numbering of a channel is remembered after its last publication. */
   readonly positionTtlMs: number;
 }

@@ -211,6 +211,30 @@ export function brokerContract(engineName: string, open: OpenEngine): void {
       });
     });
 
+    describe("too many idempotency keys", () => {
+      test("[PU-8] a new key is refused, known keys and publications without key go on, until the window ends", async () => {
+        const small = await open(settingsOf({ idempotencyBytesMax: 1_100 }), sink, clock);
+        const publish = (key: string, data = "x"): Promise<unknown> =>
+          small.broker.publish("a", draftOf(data, { key })).then(
+            ({ offset }) => offset,
+            (error: unknown) => (error instanceof ReplyError ? [error.error, error.retryMs] : error),
+          );
+        expect(await publish("k1")).toBe(1);
+        clock.advance(1_000);
+        // In one turn: those that fit are kept, those that do not use no offset.
+        const answers = await Promise.all(["k2", "k3", "k4", "k5", "k6"].map((key) => publish(key)));
+        const refused: unknown = ["unavailable", 299_000];
+        expect(answers).toEqual([2, 3, 4, refused, refused]);
+        expect(await publish("k3")).toBe(3);
+        expect(await publish("k3", "y")).toEqual(["conflict", undefined]);
+        expect((await small.broker.publish("a", draftOf("z"))).offset).toBe(5);
+        clock.advance(300_000);
+        await small.broker.publish("a", draftOf("z"));
+        expect(await publish("k5")).toBe(7);
+        await small.close();
+      });
+    });
+
     describe("retention", () => {
       test("[EN-5] keeps the last `size`", async () => {
         await publishAll("short", 1, 5);

@@ -42,7 +42,7 @@ export class MemoryBroker implements Broker {
     /** Called when a channel's numbering has been forgotten. */
     readonly forgotten: (channel: string) => void,
   ) {
-    this.#keys = new IdempotencyKeys(settings.idempotencyMs);
+    this.#keys = new IdempotencyKeys(settings.idempotencyMs, settings.idempotencyBytesMax);
     this.#walk = new ChannelWalk(this.#channels, (channel) => this.#visit(channel));
   }
 

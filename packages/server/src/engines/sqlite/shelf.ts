@@ -75,7 +75,7 @@ export class Shelf implements Housekeeping {
     readonly settings: EngineSettings,
     hotBytesMax: number,
   ) {
-    this.keys = new IdempotencyKeys(settings.idempotencyMs);
+    this.keys = new IdempotencyKeys(settings.idempotencyMs, settings.idempotencyBytesMax);
     this.hot = new HotBodies(hotBytesMax);
   }
 
