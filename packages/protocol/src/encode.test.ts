@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { seeded } from "../test/random.ts";
 import { canonical, readVectors } from "../test/vectors.ts";
-import { encodeFrame, encodeMessage, messagePrefix } from "./encode.ts";
+import { encodeFrame, encodeHistory, encodeMessage, messagePrefix } from "./encode.ts";
 import type { MessageFrame, ServerFrame } from "./messages.ts";
 
 const { vectors } = readVectors("frames.json") as {
@@ -20,6 +20,14 @@ describe("frames of the server", () => {
       expect(encodeFrame(frame)).toBe(text);
       expect(canonical(JSON.parse(text))).toBe(canonical(frame));
     });
+
+    if (frame.type === "history") {
+      const { type: _, ...rest } = frame;
+      test(`[HI-1] with data as text: ${note}`, () => {
+        const publications = frame.publications.map((entry) => ({ ...entry, data: JSON.stringify(entry.data) }));
+        expect(encodeHistory({ ...rest, publications })).toBe(text);
+      });
+    }
 
     if (frame.type === "message") {
       test(`[PU-2] by the way of a fan-out: ${note}`, () => {

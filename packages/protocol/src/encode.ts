@@ -2,7 +2,7 @@
  * Writes frames. A publication's `data` travels as the JSON text it was stored as, so a fan-out never parses or prints it
  * again; the prefix of a channel's frames is made once per channel.
  */
-import type { ServerFrame } from "./messages.ts";
+import type { HistoryFrame, ServerFrame } from "./messages.ts";
 
 /** A publication ready to be framed: `data` is JSON text. */
 export interface FramedPublication {
@@ -10,6 +10,11 @@ export interface FramedPublication {
   readonly data: string;
   readonly name?: string | undefined;
   readonly user?: string | undefined;
+}
+
+/** A `history` whose publications have their `data` as JSON text. */
+export interface FramedHistory extends Omit<HistoryFrame, "type" | "publications"> {
+  readonly publications: readonly (FramedPublication & { readonly offset: number; readonly time: number })[];
 }
 
 /** Text of any frame. `JSON.stringify` writes lone surrogates as escapes, so the text is always good UTF-8. */
@@ -26,7 +31,21 @@ export function messagePrefix(channel: string): string {
 export function encodeMessage(prefix: string, publication: FramedPublication): string {
   let text = prefix;
   if (publication.offset !== undefined) text += `,"offset":${publication.offset}`;
-  if (publication.name !== undefined) text += `,"name":${JSON.stringify(publication.name)}`;
-  if (publication.user !== undefined) text += `,"user":${JSON.stringify(publication.user)}`;
-  return `${text},"data":${publication.data}}`;
+  return `${text}${namesOf(publication)},"data":${publication.data}}`;
+}
+
+/** Text of a `history`, the same as `encodeFrame` writes. */
+export function encodeHistory({ publications, more, ...head }: FramedHistory): string {
+  const entries = publications.map(
+    (entry) => `{"offset":${entry.offset},"data":${entry.data}${namesOf(entry)},"time":${entry.time}}`,
+  );
+  const prefix = JSON.stringify({ type: "history", ...head }).slice(0, -1);
+  return `${prefix},"publications":[${entries.join(",")}],"more":${more}}`;
+}
+
+function namesOf({ name, user }: FramedPublication): string {
+  let text = "";
+  if (name !== undefined) text += `,"name":${JSON.stringify(name)}`;
+  if (user !== undefined) text += `,"user":${JSON.stringify(user)}`;
+  return text;
 }

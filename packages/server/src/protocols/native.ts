@@ -1,5 +1,12 @@
 /** Native protocol: JSON frames with a `type`; and its bare form, which carries nothing but the data of publications. */
-import { decodeCommand, encodeFrame, encodeMessage, messagePrefix, type ServerFrame } from "@longwire/protocol";
+import {
+  decodeCommand,
+  encodeFrame,
+  encodeHistory,
+  encodeMessage,
+  messagePrefix,
+  type ServerFrame,
+} from "@longwire/protocol";
 import type { Publication } from "../ports/broker.ts";
 import type { Protocol } from "../ports/protocol.ts";
 
@@ -8,6 +15,7 @@ export function nativeProtocol(depthMax: number): Protocol {
     form: "native",
     decode: (text) => decodeCommand(text, depthMax),
     encode: encodeFrame,
+    encodeHistory,
     framer(channel) {
       const prefix = messagePrefix(channel);
       return ({ offset, data, name, user }: Publication) =>
@@ -22,6 +30,7 @@ export function bareProtocol(depthMax: number): Protocol {
     ...nativeProtocol(depthMax),
     form: "native-data",
     encode: (frame: ServerFrame) => (frame.type === "message" ? JSON.stringify(frame.data) : null),
+    encodeHistory: () => null,
     framer: () => (publication: Publication) => publication.data,
   };
 }

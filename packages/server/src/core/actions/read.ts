@@ -30,14 +30,9 @@ export async function history(core: Core, session: Session, command: HistoryComm
   const refused = refusal(session, "history", channel, channelOptions(core.settings, channel));
   if (refused !== undefined) throw refused;
   const page = await readHistory(core, channel, command);
-  core.outbox.push(session, {
-    type: "history",
-    ...(id !== undefined && { id }),
-    channel,
-    ...page.top,
-    publications: page.publications.map(entryOf),
-    more: page.more,
-  });
+  const { top, publications, more } = page;
+  const text = session.protocol.encodeHistory({ ...(id !== undefined && { id }), channel, ...top, publications, more });
+  if (text !== null) core.outbox.pushText(session, text);
   await core.turn.end();
 }
 
@@ -54,6 +49,7 @@ export async function readHistory(core: Core, channel: string, request: HistoryR
   return page;
 }
 
+/** For those who need values; on its way to a client the data is never parsed. */
 export function entryOf(publication: Publication): HistoryEntry {
   const { offset, time, name, user } = publication;
   return {
