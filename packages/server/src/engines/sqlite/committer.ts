@@ -276,7 +276,8 @@ export class Committer {
   #undo(tasks: readonly Task[]): void {
     // SQLite has rolled back by itself after some failures.
     if (this.database.inTransaction) this.#rollback.run();
-    for (const task of tasks) task.undo();
+    // Backwards, as each remembers what it found, which may be what the one before it left.
+    for (const task of tasks.toReversed()) task.undo();
     this.housekeeping.undo();
   }
 

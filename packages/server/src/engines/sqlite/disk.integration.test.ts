@@ -58,6 +58,27 @@ async function withSmallDisk(run: (folder: string) => Promise<void>): Promise<vo
 }
 
 describe.skipIf(!canMount)("a full disk", () => {
+  // Undone forwards, the second clear brought back what the first had set: the offset of a publication that was never kept.
+  test("[EN-7] clears that failed together take nothing away, not even after a restart", async () => {
+    await withSmallDisk(async (folder) => {
+      const engine = folders.open(folder, { settings: LONG });
+      const { broker } = engine;
+      await broker.subscribe("a");
+      await publish(engine, "a", "1");
+      const filler = fillDisk(folder);
+      const refused = publish(engine, "a", "x".repeat(200_000));
+      const clears = await Promise.allSettled([broker.clear("a"), broker.clear("a")]);
+      expect([await refused, ...clears.map(({ status }) => status)]).toEqual(["unavailable", "rejected", "rejected"]);
+      rmSync(filler);
+      expect(await publish(engine, "a", "2")).toBe(2);
+      await engine.close();
+      const restarted = folders.open(folder, { settings: LONG });
+      const page = await restarted.broker.history("a", { from: "earliest", ...PAGE });
+      expect(page.publications.map(({ offset }) => offset)).toEqual([1, 2]);
+      await restarted.close();
+    });
+  });
+
   test("[EN-14] [PU-8] publishes are unavailable, the rest goes on, it recovers, and nothing acknowledged is missing", async () => {
     await withSmallDisk(async (folder) => {
       const sink = new RecordingSink();
