@@ -20,8 +20,9 @@ export class Vacancies {
     return position;
   }
 
-  unfollow(name: string): void {
-    this.#followed.delete(name);
+  /** Returns whether it was followed. */
+  unfollow(name: string): boolean {
+    return this.#followed.delete(name);
   }
 
   positionOf(name: string): Position {

@@ -12,6 +12,8 @@ export class PublishTask implements Task {
   readonly writes: boolean;
   readonly bytes: number;
   #channel: StoredChannel | undefined;
+  /** As it is told: a later task of this turn may begin another. */
+  #epoch = "";
   #offset = 0;
   #row = 0;
   #time = 0;
@@ -47,9 +49,9 @@ export class PublishTask implements Task {
     if (this.stored) this.#row = shelf.insert(channel, this.#offset, now, draft);
     else if (draft.keep) shelf.takeOut(channel);
     channel.staged = this.#offset;
+    this.#epoch = channel.epoch;
     if (draft.key === undefined) return;
-    const { epoch } = channel;
-    shelf.insertKey(name, draft.key, digest, epoch, this.#offset, now);
+    shelf.insertKey(name, draft.key, digest, this.#epoch, this.#offset, now);
     this.#keyed = true;
   }
 
@@ -77,9 +79,9 @@ export class PublishTask implements Task {
     const { data, name, user, session, exclude, keep } = this.draft;
     const offset = this.#offset;
     const time = this.#time;
+    const epoch = this.#epoch;
     const publication = { offset: keep ? offset : 0, time, data, name, user, session, exclude };
     channel.usedAt = time;
-    const { epoch } = channel;
     if (keep) this.shelf.append(channel, this.#row, publication);
     try {
       if (channel.subscribed) this.sink.publication(this.name, epoch, publication);

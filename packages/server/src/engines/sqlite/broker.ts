@@ -44,7 +44,7 @@ export class SqliteBroker implements Broker {
   unsubscribe(name: string): void {
     const channel = this.shelf.channels.get(name);
     if (channel === undefined) {
-      this.shelf.vacanciesOf(name).unfollow(name);
+      this.shelf.unfollow(name);
       return;
     }
     channel.subscribed = false;

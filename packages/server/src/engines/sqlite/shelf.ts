@@ -92,9 +92,9 @@ export class Shelf implements Housekeeping {
   open(name: string, now: number): StoredChannel {
     let channel = this.channels.get(name);
     if (channel === undefined) {
-      const { epoch, followed } = this.vacanciesOf(name).fill(name);
+      const { epoch } = this.vacanciesOf(name).positionOf(name);
       channel = new StoredChannel(name, epoch, now);
-      channel.subscribed = followed;
+      channel.subscribed = this.unfollow(name);
       this.channels.set(name, channel);
     }
     return channel;
@@ -102,6 +102,12 @@ export class Shelf implements Housekeeping {
 
   vacanciesOf(name: string): Vacancies {
     return this.settings.retentionOf(name).size === 0 ? this.#unkeptVacancies : this.vacancies;
+  }
+
+  /** Returns whether it was followed. The retention may have changed since then, so both are asked. */
+  unfollow(name: string): boolean {
+    const followed = this.vacancies.unfollow(name);
+    return this.#unkeptVacancies.unfollow(name) || followed;
   }
 
   isForgettable(channel: StoredChannel, now: number): boolean {
@@ -212,8 +218,9 @@ export class Shelf implements Housekeeping {
    * its numbering, and after a restart the same offsets would be given out again.
    */
   takeOut(channel: StoredChannel): void {
-    if (channel.id === 0) return;
-    this.#takenOut.push({ id: channel.id, epoch: channel.epoch, top: channel.staged });
+    // Opened by what is not numbered, a channel has no row yet, but an epoch that is known after a restart.
+    if (channel.id === 0 && channel.epoch !== this.vacancies.origin) return;
+    if (channel.id !== 0) this.#takenOut.push({ id: channel.id, epoch: channel.epoch, top: channel.staged });
     this.#changed.delete(channel);
     channel.dropTo(channel.top, this.#trimmed);
     channel.previous = channel.position;
