@@ -1,8 +1,8 @@
 /** A channel as the application uses it. */
-import type { HistoryEntry, Json, Member, PresenceFrame, Position, ServerFrame, Since } from "@longwire/protocol";
+import type { HistoryEntry, Json, Member, Position, ServerFrame, Since } from "@longwire/protocol";
 import type { Emitter, Handler } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
-import { type Line, request } from "./line.ts";
+import { type FrameOf, type Line, request } from "./line.ts";
 import type { Draft } from "./requests.ts";
 import type { ChannelState } from "./state.ts";
 import type { ChannelEvents, Subscription } from "./subscription.ts";
@@ -109,38 +109,25 @@ export class Channel<T = Json> {
 
   /** Resolves to the publication's position once it is stored, or to `undefined` where it is not numbered. */
   async publish(data: T, options: PublishOptions = {}): Promise<Position | undefined> {
-    const key = options.key ?? this.#newKey();
-    const frame = await this.#ask({
-      type: "publish",
-      channel: this.name,
-      data: data as Json,
-      name: options.name,
-      key,
-    });
-    if (frame.type !== "published" || (frame.offset as number | undefined) === undefined) return undefined;
-    return { epoch: frame.epoch, offset: frame.offset };
+    const { name, key = this.#newKey() } = options;
+    const draft: Draft = { type: "publish", channel: this.name, data: data as Json, name, key };
+    const { epoch, offset } = await this.#ask(draft, "published");
+    return (offset as number | undefined) === undefined ? undefined : { epoch, offset };
   }
 
   async history(options: HistoryOptions = {}): Promise<History<T>> {
     const { since, limit, reverse } = options;
-    const frame = await this.#ask({ type: "history", channel: this.name, since, limit, reverse });
-    if (frame.type !== "history") throw unexpected(frame);
+    const frame = await this.#ask({ type: "history", channel: this.name, since, limit, reverse }, "history");
     const { publications, epoch, offset, more } = frame;
     return { publications: publications as History<T>["publications"], position: { epoch, offset }, more };
   }
 
   async presence(): Promise<Presence> {
-    const frame = await this.#ask({ type: "presence", channel: this.name });
-    if (frame.type !== "presence") throw unexpected(frame);
-    const { members, users, sessions }: PresenceFrame = frame;
+    const { members, users, sessions } = await this.#ask({ type: "presence", channel: this.name }, "presence");
     return { members, users, sessions };
   }
 
-  #ask(draft: Draft): Promise<ServerFrame> {
-    return request(this.#line, draft, { repeat: true, queue: true });
+  #ask<Type extends ServerFrame["type"]>(draft: Draft, type: Type): Promise<FrameOf<Type>> {
+    return request(this.#line, draft, { repeat: true, queue: true }, type);
   }
-}
-
-export function unexpected(frame: ServerFrame): LongwireError {
-  return new LongwireError("refused", `the server answered with \`${frame.type}\``);
 }

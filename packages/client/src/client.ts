@@ -1,7 +1,7 @@
 /** The client: one connection, the channels on it, and requests. */
 import { type ConnectedFrame, type Json, personalChannel, type Position, type ServerFrame } from "@longwire/protocol";
 import { backoffMs } from "./backoff.ts";
-import { Channel, unexpected } from "./channel.ts";
+import { Channel } from "./channel.ts";
 import { Connector } from "./connector.ts";
 import { Emitter, type Handler } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
@@ -10,7 +10,7 @@ import { type Message, messageOf } from "./message.ts";
 import { type ClientOptions, type Settings, settle } from "./options.ts";
 import { Persistence } from "./persistence.ts";
 import { resolveUrl, systemWebSocket } from "./platform.ts";
-import { Requests } from "./requests.ts";
+import { type Draft, Requests } from "./requests.ts";
 import type { ConnectionState } from "./state.ts";
 import { type ChannelOptions, Subscription } from "./subscription.ts";
 import { Tokens } from "./tokens.ts";
@@ -66,7 +66,11 @@ export class Client {
       state: (state) => this.#moved(state),
       greeting: () => ({ session: this.#session, since: this.#madePositions() }),
       up: (frame) => this.#up(frame),
-      down: (tooLarge) => this.#down(tooLarge),
+      down: (tooLarge) => {
+        // First, so that a subscribe that was too large is refused; afterwards nobody waits for its answer any more.
+        this.#requests.down(tooLarge);
+        for (const subscription of this.#subscriptions.values()) subscription.down();
+      },
       frame: (frame) => this.#received(frame),
       forgetSession: () => (this.#session = undefined),
     });
@@ -140,8 +144,8 @@ export class Client {
 
   /** Asks the application behind the gateway. Not repeated after a cut: it could be done twice. */
   async call<T = Json>(method: string, data?: Json): Promise<T> {
-    const frame = await request(this.#line, { type: "call", method, data }, { repeat: false, queue: true });
-    if (frame.type !== "result") throw unexpected(frame);
+    const draft: Draft = { type: "call", method, data };
+    const frame = await request(this.#line, draft, { repeat: false, queue: true }, "result");
     return frame.data as T;
   }
 
@@ -182,8 +186,9 @@ export class Client {
 
   async #refresh(token: string): Promise<number | undefined> {
     try {
-      const frame = await request(this.#line, { type: "refresh", token }, { repeat: false, queue: false });
-      return frame.type === "refreshed" ? frame.expires : undefined;
+      const draft: Draft = { type: "refresh", token };
+      const frame = await request(this.#line, draft, { repeat: false, queue: false }, "refreshed");
+      return frame.expires;
     } catch (error) {
       // The connection is gone, and the next one begins with the new token anyway.
       if (error instanceof LongwireError && error.reason === "lost") return undefined;
@@ -216,7 +221,7 @@ export class Client {
 
   #up(frame: ConnectedFrame): void {
     this.#session = frame.session;
-    if (!this.#settings.surroundings.hides) this.#keepSession();
+    if (!this.#settings.surroundings.hides) this.#persistence.keepSession(this.#session);
     if (frame.user !== undefined) this.#moveInbox(this.#subscription(personalChannel(frame.user)));
     for (const subscription of this.#subscriptions.values()) subscription.up();
     this.#requests.up();
@@ -228,12 +233,6 @@ export class Client {
     if (this.#inbox !== this.#nobody) this.#inbox.emitter.forward(undefined);
     inbox.emitter.forward(this.#nobody.emitter);
     this.#inbox = inbox;
-  }
-
-  #down(tooLarge: boolean): void {
-    // First, so that a subscribe that was too large is refused; afterwards nobody waits for its answer any more.
-    this.#requests.down(tooLarge);
-    for (const subscription of this.#subscriptions.values()) subscription.down();
   }
 
   #moved(state: ConnectionState): void {
@@ -255,16 +254,11 @@ export class Client {
     this.#persistence.set(channel, position && { ...position, ...(made && { made }) });
   }
 
-  #keepSession(): void {
-    if (this.#settings.persist !== "none") this.#persistence.keepSession(this.#session);
-  }
-
   /** The page goes: what is on its way must not be lost with it. */
   #leave(): void {
     for (const subscription of this.#subscriptions.values()) subscription.acknowledge();
-    if (this.#settings.persist === "none") return;
     this.#persistence.write();
-    this.#keepSession();
+    this.#persistence.keepSession(this.#session);
   }
 
   #watchSurroundings(): void {

@@ -30,11 +30,21 @@ export interface Line {
   report(error: unknown): void;
 }
 
-export function request(line: Line, draft: Draft, policy: RequestPolicy): Promise<ServerFrame> {
+/** The answer of a type. */
+export type FrameOf<Type> = Extract<ServerFrame, { type: Type }>;
+
+/** Asks, and resolves to the answer, which has to be of the given type. */
+export function request<Type extends ServerFrame["type"]>(
+  line: Line,
+  draft: Draft,
+  policy: RequestPolicy,
+  type: Type,
+): Promise<FrameOf<Type>> {
   return new Promise((resolve, reject) => {
     line.ask(draft, policy, (answer) => {
       if (answer instanceof LongwireError) reject(answer);
-      else resolve(answer);
+      else if (answer.type === type) resolve(answer as FrameOf<Type>);
+      else reject(new LongwireError("refused", `the server answered with \`${answer.type}\``));
     });
   });
 }

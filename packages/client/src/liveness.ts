@@ -37,8 +37,7 @@ export class Liveness {
   stop(): void {
     this.#running = false;
     this.#watch?.cancel();
-    this.#probe?.cancel();
-    this.#probe = undefined;
+    this.heard();
   }
 
   heard(): void {
