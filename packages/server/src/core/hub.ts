@@ -5,7 +5,7 @@
  * Per channel the hub knows the position up to which its subscribers have everything. The next offset is delivered, an old
  * one dropped; a hole or another epoch is mended from the history before anything newer goes out.
  */
-import { type Member, personalUser, type Position } from "@longwire/protocol";
+import { type Member, personalUser } from "@longwire/protocol";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { itemsOf, sizeOf, withItem, withoutItem } from "../base/few.ts";
@@ -15,6 +15,7 @@ import type { Broker, Publication, Sink } from "../ports/broker.ts";
 import { channelOptions } from "./channel-options.ts";
 import type { Outbox } from "./outbox.ts";
 import { masked } from "./member.ts";
+import { Mending } from "./mending.ts";
 import { LocalChannel, NO_GROUPS, type Session, Subscription, type TopicGroup } from "./model.ts";
 import type { Settings } from "./settings.ts";
 
@@ -24,13 +25,8 @@ const TURN_BYTES_MAX = 256 * 1024;
 /** A channel with more than this waiting takes no publish: see `congested`. */
 const BACKLOG_BYTES_MAX = 16 * 1024 * 1024;
 
-/** What a frame has beside channel, name, user and data. */
-const FRAME_BYTES = 64;
-
 const RING_SIZE_MAX = 256;
 const RING_BYTES_MAX = 256 * 1024;
-const MEND_PAGE = { limit: 500, bytesMax: TURN_BYTES_MAX } as const;
-const MEND_RETRY_MS = 1000;
 
 export interface HubDeps {
   readonly settings: Settings;
@@ -49,7 +45,16 @@ export class Hub implements Sink {
   publications = 0;
   subscriptionCount = 0;
 
-  constructor(private readonly deps: HubDeps) {}
+  readonly mending: Mending;
+
+  constructor(private readonly deps: HubDeps) {
+    this.mending = new Mending({
+      ...deps,
+      history: (name, query) => this.broker.history(name, query),
+      isFollowed: (channel) => this.#channels.get(channel.name) === channel,
+      flow: (channel) => this.#flow(channel),
+    });
+  }
 
   /** The engine is opened with the hub as its sink, so it can only be handed in afterwards. */
   attach(broker: Broker): void {
@@ -130,12 +135,6 @@ export class Hub implements Sink {
     session.connection.join(group.topic);
   }
 
-  /** The history holds more than was handed on to us: the broker's message was lost or is late. */
-  catchUp(channel: LocalChannel, top: Position): void {
-    const behind = top.epoch !== channel.epoch || top.offset > channel.delivered;
-    if (behind && !channel.mending && channel.starting === null && channel.backlog === null) this.#mend(channel);
-  }
-
   remove(subscription: Subscription): void {
     const { channel, session } = subscription;
     if (subscription.reach === "ended") return;
@@ -162,14 +161,12 @@ export class Hub implements Sink {
       return;
     }
     if (epoch !== channel.epoch && channel.starting === null) {
-      // Two numberings must not meet in one backlog, where offsets alone do not tell them apart: the history has what this one brought.
-      if (channel.mending) channel.renumbered = true;
-      else this.#mend(channel);
+      this.mending.renumber(channel);
       return;
     }
     channel.backlog ??= [];
     channel.backlog.push(publication);
-    channel.backlogBytes += weightOf(channel, publication);
+    channel.backlogBytes += channel.weigh(publication);
     if (!waits) this.#flow(channel);
   }
 
@@ -209,11 +206,11 @@ export class Hub implements Sink {
       if (this.#isNext(channel, publication)) this.#deliver(channel, publication);
       else if (publication.offset > channel.delivered) {
         channel.backlog = backlog.slice(taken);
-        this.#mend(channel);
+        this.mending.begin(channel);
         return;
       }
       taken++;
-      channel.backlogBytes -= weightOf(channel, publication);
+      channel.backlogBytes -= channel.weigh(publication);
     }
     if (taken === backlog.length) {
       channel.backlog = null;
@@ -230,7 +227,7 @@ export class Hub implements Sink {
       }
     }
     if (channel.turnBytes === 0) this.deps.turn.atEnd(() => this.#endTurn(channel));
-    channel.turnBytes += weightOf(channel, publication);
+    channel.turnBytes += channel.weigh(publication);
     this.publications++;
     if (channel.suspect) this.#sweep(channel);
     if (publication.exclude !== undefined) this.#leaveTopic(channel, publication.exclude);
@@ -316,63 +313,6 @@ export class Hub implements Sink {
     channel.catching--;
     if (channel.catching === 0) channel.ring = null;
   }
-
-  /** Fills a hole, or finds out where the channel stands after a change of epoch. One at a time per channel. */
-  #mend(channel: LocalChannel): void {
-    channel.mending = true;
-    channel.renumbered = false;
-    const from = { epoch: channel.epoch, offset: channel.delivered };
-    this.broker.history(channel.name, { from, ...MEND_PAGE }).then(
-      (page) => {
-        if (this.#channels.get(channel.name) !== channel) return;
-        channel.mending = false;
-        const changed = page.top.epoch !== channel.epoch;
-        channel.epoch = page.top.epoch;
-        if (!page.reached) channel.delivered = page.top.offset;
-        if (changed || !page.reached) {
-          channel.ring?.clear();
-          this.#announce(channel, page.reached);
-        }
-        this.deps.log.warn("channel mended", { channel: channel.name, from, top: page.top, recovered: page.reached });
-        // What waited belongs to the old epoch: read again what came since instead.
-        channel.backlog = changed ? [...page.publications] : [...page.publications, ...(channel.backlog ?? [])];
-        channel.backlogBytes = channel.backlog.reduce((sum, publication) => sum + weightOf(channel, publication), 0);
-        this.#flow(channel);
-        if (changed || page.more || channel.renumbered) this.deps.turn.atEnd(() => this.#mendAgain(channel));
-      },
-      (error: unknown) => {
-        this.deps.log.error("channel cannot be mended yet", { channel: channel.name, error });
-        this.deps.clock.after(MEND_RETRY_MS, () => {
-          if (this.#channels.get(channel.name) === channel) this.#mend(channel);
-        });
-      },
-    );
-  }
-
-  #mendAgain(channel: LocalChannel): void {
-    if (this.#channels.get(channel.name) === channel && !channel.mending) this.#mend(channel);
-  }
-
-  /** Tells the live subscribers where the stream continues after a break. */
-  #announce(channel: LocalChannel, recovered: boolean): void {
-    const { name, epoch, delivered } = channel;
-    for (const subscription of itemsOf(channel.subscriptions)) {
-      if (subscription.reach === "catching") continue;
-      this.deps.outbox.push(subscription.session, {
-        type: "subscribed",
-        channel: name,
-        epoch,
-        offset: delivered,
-        recovered,
-      });
-      this.deps.outbox.flush(subscription.session);
-    }
-  }
-}
-
-/** About the length of its frame: many publications with short data are long all the same. */
-function weightOf({ name: channel }: LocalChannel, { data, name, user }: Publication): number {
-  return FRAME_BYTES + channel.length + data.length + (name?.length ?? 0) + (user?.length ?? 0);
 }
 
 /** Those that have been told `subscribed` and are not live yet. */

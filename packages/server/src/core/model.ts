@@ -16,6 +16,9 @@ import type { Protocol } from "../ports/protocol.ts";
 import type { ChannelOptions } from "./settings.ts";
 import type { Json } from "@longwire/protocol";
 
+/** What a frame has beside channel, name, user and data. */
+const FRAME_BYTES = 64;
+
 /**
  * waiting: nothing is known of the client yet. connecting: its token is being checked. open: it may act.
  * closing: goodbye is said, the transport has not confirmed. closed: the connection is gone.
@@ -173,6 +176,11 @@ export class LocalChannel {
     readonly name: string,
     readonly options: ChannelOptions,
   ) {}
+
+  /** About the length of the publication's frame: many publications with short data are long all the same. */
+  weigh({ data, name, user }: Publication): number {
+    return FRAME_BYTES + this.name.length + data.length + (name?.length ?? 0) + (user?.length ?? 0);
+  }
 }
 
 /** Shared by all channels without topics. */

@@ -93,7 +93,7 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
   let page = first;
   let idleRounds = 0;
   for (;;) {
-    core.hub.catchUp(channel, page.top);
+    core.hub.mending.catchUp(channel, page.top);
     const before = subscription.position;
     const whole = send(core, subscription, page.publications);
     const moved = subscription.position > before;
