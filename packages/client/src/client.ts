@@ -6,7 +6,7 @@ import { Connector } from "./connector.ts";
 import { Emitter, type Handler } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
 import { type Line, request } from "./line.ts";
-import { type Message, messageOf } from "./message.ts";
+import { type Message, messageOf } from "./decode.ts";
 import { type ClientOptions, type Settings, settle } from "./options.ts";
 import { Persistence } from "./persistence.ts";
 import { resolveUrl, systemWebSocket } from "./platform.ts";

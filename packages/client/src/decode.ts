@@ -1,5 +1,5 @@
 /** Reads what the server sends. It is trusted to keep to the protocol, a proxy's error page on the way is not. */
-import type { ServerFrame } from "@longwire/protocol";
+import type { Json, MessageFrame, ServerFrame } from "@longwire/protocol";
 
 /** `undefined` for what is no frame. A frame of a type that is not known yet is one all the same. */
 export function decodeFrame(text: string): ServerFrame | undefined {
@@ -11,4 +11,20 @@ export function decodeFrame(text: string): ServerFrame | undefined {
   }
   const type = (parsed as { readonly type?: unknown } | null)?.type;
   return typeof type === "string" ? (parsed as ServerFrame) : undefined;
+}
+
+/** A publication, or a message without `offset` that is not kept. */
+export interface Message<T> {
+  readonly channel: string;
+  readonly data: T;
+  readonly offset?: number;
+  readonly name?: string;
+  /** Who published it, as the server knows. */
+  readonly user?: string;
+}
+
+/** `channel` is empty for what is said to this session alone. */
+export function messageOf(frame: MessageFrame): Message<Json> {
+  const { type: _type, ...message } = frame;
+  return { channel: "", ...message };
 }

@@ -20,7 +20,7 @@ import { Acknowledger } from "./acknowledger.ts";
 import { Emitter } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
 import type { Line } from "./line.ts";
-import { type Message, messageOf } from "./message.ts";
+import { type Message, messageOf } from "./decode.ts";
 import type { Timer } from "./platform.ts";
 import type { ChannelState } from "./state.ts";
 import { tokenOf } from "./tokens.ts";
