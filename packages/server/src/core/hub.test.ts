@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import type { Position } from "@longwire/protocol";
 import { buildCore, settle } from "../../test/support/core.ts";
 import type { Broker, HistoryPage, HistoryQuery, Publication, Sink } from "../ports/broker.ts";
@@ -252,6 +252,87 @@ test("[PU-6] the excluded session gets neither the publication nor, later, its r
   const again = await house.open({ session });
   await again.say({ type: "subscribe", channel: "a", since: "earliest" });
   expect(again.connection.offsets("a")).toEqual([1, 3]);
+});
+
+test("[P6] an excluded session is back on the topic of its channel after a while without exclusions", async () => {
+  const house = buildCore({ settings: { pingTimeoutMs: 600_000 } });
+  const bob = await house.open();
+  await bob.say({ type: "subscribe", channel: "a" });
+  const join = spyOn(bob.connection, "join");
+  const onTopic = (): boolean => house.fanout.members.get("native a")?.has(bob.connection) ?? false;
+  const exclude = { channel: "a", data: "0", exclude: bob.handle.id };
+  for (let n = 0; n < 3; n++) {
+    await house.control.publish(exclude);
+    house.clock.advance(9_000);
+    await house.publish("a", n);
+    expect(onTopic()).toBe(false);
+  }
+  // Excluded again by the very publication that could have brought it back.
+  house.clock.advance(20_000);
+  await house.control.publish(exclude);
+  expect(onTopic()).toBe(false);
+  await house.control.publish({ channel: "a", data: "1" });
+  house.clock.advance(10_000);
+  // What was sent to it alone in this turn still waits in its outbox: the topic must not overtake it.
+  void house.control.publish({ channel: "a", data: "2" });
+  void house.control.publish({ channel: "a", data: "3" });
+  await settle();
+  expect(onTopic()).toBe(true);
+  expect(bob.connection.offsets("a")).toEqual([2, 4, 6, 8, 9, 10]);
+  expect((await house.control.stats()).deliveries).toBe(6);
+  // Once back it stays, without being looked at again.
+  house.clock.advance(10_000);
+  await house.publish("a", 4);
+  expect(join).toHaveBeenCalledTimes(1);
+});
+
+test("[P6] order holds when a session comes back to its topic with something in its outbox", async () => {
+  const house = buildCore({ settings: { pingTimeoutMs: 600_000 } });
+  const bob = await house.open();
+  await bob.say({ type: "subscribe", channel: "a" });
+  await house.control.publish({ channel: "a", data: "0", exclude: bob.handle.id });
+  for (let n = 0; n < 4; n++) {
+    void house.control.publish({ channel: "a", data: "1" });
+    house.clock.advance(4_000);
+  }
+  await settle();
+  expect(bob.connection.offsets("a")).toEqual([2, 3, 4, 5]);
+  expect(house.fanout.members.get("native a")?.size).toBe(1);
+});
+
+test("[P4] a session that is found too slow when it would come back to its topic does not", async () => {
+  const house = buildCore({ settings: { queueBytesMax: 1_000 } });
+  const bob = await house.open();
+  const eve = await house.open();
+  for (const session of [bob, eve]) await session.say({ type: "subscribe", channel: "a" });
+  await house.control.publish({ channel: "a", data: "0", exclude: bob.handle.id });
+  bob.connection.stalled = true;
+  await house.publish("a", "x".repeat(600));
+  void house.control.publish({ channel: "a", data: JSON.stringify("x".repeat(350)) });
+  house.clock.advance(10_000);
+  void house.control.publish({ channel: "a", data: "1" });
+  await settle();
+  expect(bob.connection.goodbye?.disconnect).toBe("slow");
+  expect(bob.connection.offsets("a")).toEqual([2, 3]);
+  expect(eve.connection.offsets("a")).toEqual([1, 2, 3, 4]);
+  expect(house.fanout.members.get("native a")).toEqual(new Set([eve.connection]));
+});
+
+test("[SU-12] an excluded session that has left is not brought back", async () => {
+  const house = buildCore({ settings: { pingTimeoutMs: 600_000 } });
+  const bob = await house.open();
+  const eve = await house.open();
+  for (const session of [bob, eve]) await session.say({ type: "subscribe", channel: "a" });
+  for (const session of [bob, eve])
+    await house.control.publish({ channel: "a", data: "0", exclude: session.handle.id });
+  await bob.say({ type: "unsubscribe", channel: "a" });
+  await eve.drop();
+  const ann = await house.open();
+  await ann.say({ type: "subscribe", channel: "a" });
+  house.clock.advance(10_000);
+  await house.publish("a", 1);
+  expect(house.fanout.members.get("native a")).toEqual(new Set([ann.connection]));
+  expect((await house.control.stats()).deliveries).toBe(3);
 });
 
 test("[PU-5] echo: false keeps a session's own publications from it", async () => {

@@ -25,6 +25,10 @@ const TURN_BYTES_MAX = 256 * 1024;
 /** A channel with more than this waiting takes no publish: see `congested`. */
 const BACKLOG_BYTES_MAX = 16 * 1024 * 1024;
 
+/** How long after the last publication that excluded it a session goes back to its topic, and how many do so at a time. */
+const REJOIN_AFTER_MS = 10_000;
+const REJOINS_MAX = 256;
+
 const RING_SIZE_MAX = 256;
 const RING_BYTES_MAX = 256 * 1024;
 
@@ -129,6 +133,11 @@ export class Hub implements Sink {
       channel.direct = withItem(channel.direct, subscription);
       return;
     }
+    this.#joinTopic(subscription);
+  }
+
+  #joinTopic(subscription: Subscription): void {
+    const { channel, session } = subscription;
     subscription.reach = "topic";
     const group = this.#group(channel, session);
     group.members++;
@@ -231,6 +240,7 @@ export class Hub implements Sink {
     this.publications++;
     if (channel.suspect) this.#sweep(channel);
     if (publication.exclude !== undefined) this.#leaveTopic(channel, publication.exclude);
+    if (channel.excluded !== null) this.#rejoinTopic(channel.excluded);
     for (const group of channel.groups) {
       this.deliveries += group.members;
       if (!group.fanout.publish(group.topic, group.frame(publication))) channel.suspect = true;
@@ -270,19 +280,39 @@ export class Hub implements Sink {
     }
   }
 
-  /** A topic reaches all its members, so a session that must not get a publication leaves it for good and is reached one by one. */
+  /** A topic reaches all its members, so a session that must not get a publication leaves it for a while and is reached one by one. */
   #leaveTopic(channel: LocalChannel, sessionId: string): void {
     const subscription = this.deps.findSession(sessionId)?.subscription(channel.name);
-    if (subscription?.reach !== "topic") return;
-    this.#detach(subscription);
-    subscription.reach = "direct";
-    channel.direct = withItem(channel.direct, subscription);
+    if (subscription === undefined) return;
+    if (subscription.reach === "topic") {
+      this.#detach(subscription);
+      subscription.reach = "direct";
+      channel.direct = withItem(channel.direct, subscription);
+    } else if (channel.excluded?.delete(subscription) !== true) return;
+    channel.excluded ??= new Map();
+    channel.excluded.set(subscription, this.deps.clock.uptime());
+  }
+
+  /** Brings back those that nothing has excluded for a while: somebody who has written once would be sent everything apart for ever. */
+  #rejoinTopic(excluded: ReadonlyMap<Subscription, number>): void {
+    const quietSince = this.deps.clock.uptime() - REJOIN_AFTER_MS;
+    let left = REJOINS_MAX;
+    for (const [subscription, excludedAt] of excluded) {
+      if (excludedAt > quietSince || left-- === 0) return;
+      // As in `goLive`: what was sent to it alone goes before what the topic brings, and flushing may end it.
+      this.deps.outbox.flush(subscription.session);
+      if (hasEnded(subscription)) continue;
+      this.#detach(subscription);
+      this.#joinTopic(subscription);
+    }
   }
 
   #detach(subscription: Subscription): void {
     const { channel, session } = subscription;
     if (subscription.reach === "direct") {
       channel.direct = withoutItem(channel.direct, subscription);
+      channel.excluded?.delete(subscription);
+      if (channel.excluded?.size === 0) channel.excluded = null;
       return;
     }
     const group = this.#group(channel, session);

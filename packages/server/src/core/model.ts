@@ -156,6 +156,8 @@ export class LocalChannel {
   groups: readonly TopicGroup[] = NO_GROUPS;
   /** Sessions reached one by one, apart, so that a fan-out need not walk through all subscriptions. */
   direct: Few<Subscription> = null;
+  /** Those of them that a publication has excluded from their topic, with the uptime of the last one: the longest ago first. */
+  excluded: Map<Subscription, number> | null = null;
   catching = 0;
   /** How many want join and leave. */
   watchers = 0;
