@@ -18,7 +18,7 @@ test("[ST-6] a stop in the middle of emptying the log lets it be emptied first",
     for (let megabyte = 0; megabyte < 52; megabyte++) insert.run(new Uint8Array(1024 * 1024));
     const checkpoints = new Checkpoints(database, path, createLogger("silent", "json"));
     const order: string[] = [];
-    const gate = checkpoints.committed();
+    const gate = checkpoints.committed(52 * 1024 * 1024);
     if (gate === undefined) throw new Error("the log is long enough, and nothing waits for it");
     const closed = checkpoints.close().then(() => order.push("closed"));
     // The commits that wait for it are let go before the thread ends; else they would wait for ever.

@@ -23,6 +23,9 @@ const HOLD_BYTES = LOG_BYTES_MAX - TRANSACTION_BYTES_MAX;
 /** The log grows by this much between two copies. */
 const PASSIVE_BYTES = 8 * 1024 * 1024;
 
+/** How much may be added before the size of the file is asked for: to ask after every commit cost as much as a small commit. */
+const LOOK_BYTES = 1024 * 1024;
+
 export type CheckpointMode = "PASSIVE" | "TRUNCATE";
 
 export type CheckpointRequest =
@@ -39,6 +42,8 @@ export class Checkpoints implements CommitGate {
   #answer: ((result: CheckpointResult) => void) | undefined;
   #running: Promise<unknown> | undefined;
   #copiedAt = 0;
+  /** What the log may have grown by since its size was last asked for. */
+  #unseenBytes = 0;
   #holdAt = HOLD_BYTES;
   #broken = false;
 
@@ -50,7 +55,10 @@ export class Checkpoints implements CommitGate {
     this.#logPath = `${path}-wal`;
   }
 
-  committed(): Promise<void> | undefined {
+  committed(added: number): Promise<void> | undefined {
+    this.#unseenBytes += added;
+    if (this.#unseenBytes < LOOK_BYTES) return undefined;
+    this.#unseenBytes = 0;
     const bytes = this.#logBytes();
     if (bytes >= this.#holdAt) return this.#run(this.#empty(this.#running));
     if (this.#running === undefined && bytes >= this.#copiedAt + PASSIVE_BYTES) {

@@ -18,6 +18,12 @@ const TASKS_BYTES_MAX = 4 * 1024 * 1024;
 /** Rows that housekeeping may touch in one transaction, beside as many as the transaction has tasks. */
 const HOUSEKEEPING_ROWS_MAX = 1_000;
 
+/** What housekeeping may add to the log: a page for every row. */
+const HOUSEKEEPING_BYTES_MAX = HOUSEKEEPING_ROWS_MAX * 4096;
+
+/** What a task may add to the log beside its own bytes: pages that it shares with what was there. */
+const TASK_PAGES_BYTES = 2 * 4096;
+
 /** What may wait for its transaction; beyond it, publishes are refused. */
 const QUEUE_BYTES_MAX = 128 * 1024 * 1024;
 
@@ -41,16 +47,19 @@ export interface Task {
 export interface Housekeeping {
   /** Whether it is worth a transaction of its own. */
   readonly pressing: boolean;
+  /** Whether the next transaction should take it along. */
+  readonly due: boolean;
   /** `limit`: rows to be touched at most. */
   stage(now: number, limit: number): void;
   undo(): void;
-  settle(): void;
+  /** After each commit; `staged`: housekeeping was part of it. */
+  settle(staged: boolean): void;
 }
 
 /** When commits have to wait for the log to be emptied. */
 export interface CommitGate {
-  /** Called after each commit: a promise while the next must wait. */
-  committed(): Promise<void> | undefined;
+  /** Called after each commit, with at most what it has added to the log: a promise while the next must wait. */
+  committed(bytes: number): Promise<void> | undefined;
 }
 
 /** Writes something, to see whether that works. */
@@ -90,6 +99,8 @@ export class Committer {
   #closed = false;
   #stopped = false;
   #tidy = false;
+  /** Whether the last transaction had housekeeping in it. */
+  #housekept = false;
   #fault: string | undefined;
   #idle: (() => void)[] = [];
   readonly #begin;
@@ -165,14 +176,17 @@ export class Committer {
   readonly #turn = (): void => {
     this.#scheduled = false;
     if (this.#stopped) return;
-    const committed = this.#transact(this.#take(), this.clock.now());
-    if (committed) this.#wait();
+    const tasks = this.#take();
+    const committed = this.#transact(tasks, this.clock.now());
+    if (committed) this.#wait(tasks);
     if (!this.empty || (committed && this.housekeeping.pressing)) this.schedule();
     if (this.empty) for (const resolve of this.#idle.splice(0)) resolve();
   };
 
-  #wait(): void {
-    const gate = this.gate.committed();
+  #wait(tasks: readonly Task[]): void {
+    let bytes = this.#housekept ? HOUSEKEEPING_BYTES_MAX : 0;
+    for (const task of tasks) bytes += task.bytes + TASK_PAGES_BYTES;
+    const gate = this.gate.committed(bytes);
     if (gate === undefined) return;
     this.#held = true;
     void gate.then(() => {
@@ -207,12 +221,13 @@ export class Committer {
     try {
       this.#begin.run();
       const refusals = this.#stage(tasks, now);
+      this.#housekept = this.#tidy || this.housekeeping.due;
       // As many as are added go as well, so that trims keep up with any rate.
-      this.housekeeping.stage(now, HOUSEKEEPING_ROWS_MAX + tasks.length);
+      if (this.#housekept) this.housekeeping.stage(now, HOUSEKEEPING_ROWS_MAX + tasks.length);
       this.#commit.run();
       this.#tidy = false;
       this.#recovered();
-      this.housekeeping.settle();
+      this.housekeeping.settle(this.#housekept);
       this.#finish(tasks, refusals);
       return true;
     } catch (error) {

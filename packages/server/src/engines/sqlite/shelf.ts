@@ -14,6 +14,15 @@ import { type BrokerStatements, prepareBroker } from "./schema.ts";
 import { Vacancies } from "../vacancies.ts";
 import { StoredChannel } from "./stored-channel.ts";
 
+/**
+ * So many rows are deleted together. A full history drops a row for every one it takes, and a statement and a page more in each
+ * transaction would double what a publish costs.
+ */
+const DEAD_ROWS_DUE = 256;
+
+/** Fewer than that are deleted after this time, so that what was cleared does not lie around. */
+const DEAD_ROWS_AGE_MS = 60_000;
+
 /** Rows waiting for their deletion beyond which it gets transactions of its own. */
 const DEAD_ROWS_PRESSING = 20_000;
 
@@ -66,6 +75,7 @@ export class Shelf implements Housekeeping {
   /** Channels to be deleted with the next transaction, as they stand there. */
   #takenOut: { readonly id: number; readonly epoch: string; readonly top: number }[] = [];
   #deadKey = 0;
+  #keptHouseAt = 0;
   /** The origin before this transaction, if the transaction changes it. */
   #originBefore: string | undefined;
 
@@ -264,16 +274,22 @@ export class Shelf implements Housekeeping {
 
   // Housekeeping
 
+  get due(): boolean {
+    return this.dead.count >= DEAD_ROWS_DUE || this.#takenOut.length > 0;
+  }
+
   get pressing(): boolean {
     return this.dead.count > DEAD_ROWS_PRESSING;
   }
 
   /** Whether there is anything to do at all. */
   isWaiting(now: number): boolean {
-    return this.dead.count > 0 || this.#changed.size > 0 || this.#takenOut.length > 0 || this.keys.hasExpired(now);
+    if (this.due || this.#changed.size > 0 || this.keys.hasExpired(now)) return true;
+    return this.dead.count > 0 && now - this.#keptHouseAt >= DEAD_ROWS_AGE_MS;
   }
 
   stage(now: number, limit: number): void {
+    this.#keptHouseAt = now;
     // Before the deletions: a channel must never lose its last row before its top stands elsewhere.
     for (const channel of this.#changed) this.write(channel);
     for (const taken of this.#takenOut) {
@@ -292,9 +308,10 @@ export class Shelf implements Housekeeping {
     this.#originBefore = undefined;
   }
 
-  settle(): void {
+  settle(staged: boolean): void {
     this.#staged = [];
     this.#originBefore = undefined;
+    if (!staged) return;
     this.#changed.clear();
     this.#takenOut = [];
     this.dead.deleted();
