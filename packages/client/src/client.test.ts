@@ -55,7 +55,7 @@ test("a message that is too large is not sent again over every next connection",
 });
 
 test("of what a connection died of for its size only the largest fails; the rest goes out again with its key", async () => {
-  for (const end of [1009, 4104]) {
+  for (const end of [1009, 4207]) {
     const rig = await new Rig().connect();
     const answer = rig.server.answers.publish;
     rig.server.answers.publish = () => undefined;
@@ -66,7 +66,7 @@ test("of what a connection died of for its size only the largest fails; the rest
     const small = channel.publish("small");
     const called = outcome(rig.client.call("m"));
     const [first, , third] = rig.server.last.sent("publish");
-    if (end === 4104) rig.server.last.send({ type: "disconnect", code: end, reason: "", reconnect: false });
+    if (end === 4207) rig.server.last.send({ type: "disconnect", code: end, reason: "", reconnect: true });
     else rig.server.last.close(end, "");
     expect(await large[1]).toBe("refused");
     expect(await called).toBe("lost");
@@ -103,13 +103,6 @@ test("a subscribe that is too large is refused, not asked again over every next 
   await rig.clock.advance(30_000);
   expect(channel.state).toMatchObject({ status: "unsubscribed", code: 104 });
   expect(rig.server.connections.length).toBe(2);
-});
-
-test("a goodbye for size to what is no request of a standing session is final", async () => {
-  const rig = new Rig();
-  rig.server.answers.connect = () => ({ type: "disconnect", code: 4104, reason: "too large", reconnect: false });
-  await rig.connect();
-  expect(rig.client.state.status).toBe("closed");
 });
 
 test("channels are subscribed again before what waited goes out", async () => {

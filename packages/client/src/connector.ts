@@ -21,7 +21,7 @@ const CONNECT_ID = Number.MAX_SAFE_INTEGER;
 const BROKEN = 1006;
 // Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
 const REPLACED: (typeof DISCONNECTS)["replaced"]["code"] = 4101;
-const MESSAGE_TOO_LARGE: (typeof DISCONNECTS)["messageTooLarge"]["code"] = 4104;
+const MESSAGE_TOO_LARGE: (typeof DISCONNECTS)["messageTooLarge"]["code"] = 4207;
 /** The same from the runtime of a server, or from a proxy before it (RFC 6455, 7.4.1). */
 const TOO_LARGE = 1009;
 
@@ -202,14 +202,12 @@ export class Connector {
   /** The connection ended or did not come about: the code says what to do. */
   #lost(code: number, reason: string, after: number = 0, reconnect: boolean = true): void {
     const tooLarge = code === TOO_LARGE || code === MESSAGE_TOO_LARGE;
-    // The message is what is final: nothing sends it again, so that a session that stood can come back.
-    const comesBack = code === REPLACED || (tooLarge && this.state.status === "connected");
-    if (!this.#drop(tooLarge)) return;
     const replaced = code === REPLACED;
+    if (!this.#drop(tooLarge)) return;
     // Two tabs had one session, and the other keeps it: this one takes a new session.
     if (replaced) this.#events.forgetSession();
-    const remedy = comesBack ? "retry" : remedyOf(code);
-    if (remedy === "final" || (!reconnect && !comesBack) || (remedy === "refresh" && !this.#tokens.renewable)) {
+    const remedy = replaced ? "retry" : remedyOf(code);
+    if (remedy === "final" || (!reconnect && !replaced) || (remedy === "refresh" && !this.#tokens.renewable)) {
       this.#move({ status: "closed", code, reason });
       return;
     }

@@ -189,9 +189,9 @@ describe("the query", () => {
         continue;
       }
       const { code, reason } = await client.closed;
-      expect([query, code]).toEqual([query, 4105]);
+      expect([query, code]).toEqual([query, 4104]);
       expect(reason).toContain(says);
-      expect(client.frames.at(-1)).toMatchObject({ type: "disconnect", code: 4105, reconnect: false });
+      expect(client.frames.at(-1)).toMatchObject({ type: "disconnect", code: 4104, reconnect: false });
     }
   });
 

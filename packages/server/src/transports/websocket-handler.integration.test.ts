@@ -32,5 +32,5 @@ test("[BY-10] a connection that is refused in the moment of its opening is close
   });
   const socket = new WebSocket(`ws://localhost:${server.port}`);
   await new Promise<void>((resolve) => socket.addEventListener("close", () => resolve()));
-  expect(events).toEqual(["open", "closed x 4105"]);
+  expect(events).toEqual(["open", "closed x 4104"]);
 });

@@ -86,11 +86,11 @@ describe("frames that are no commands", () => {
     fitting.send(publishOf(MESSAGE_BYTES_MAX));
     expect(await fitting.next((answer) => answer.type === "published")).toMatchObject({ id: 7 });
     fitting.send(publishOf(MESSAGE_BYTES_MAX + 1));
-    expect([1009, 4104]).toContain((await fitting.closed).code);
+    expect([1009, 4207]).toContain((await fitting.closed).code);
     const fragmented = await openWebSocket(port, "/ws");
     const half = "x".repeat(MESSAGE_BYTES_MAX / 2 + 1);
     fragmented.send(webSocketFrame("text", half, { fin: false }), webSocketFrame("continuation", half));
-    expect([1009, 4104]).toContain((await fragmented.readFrame())?.code ?? 0);
+    expect([1009, 4207]).toContain((await fragmented.readFrame())?.code ?? 0);
     const history = await server.api("GET", "/api/channels/large");
     expect(history.body).toMatchObject({ offset: 1 });
     await expectCalm();

@@ -49,7 +49,7 @@ class Line {
   floor = 0;
   usedAt: number;
   subscribed = false;
-  /** Whether the retention keeps anything, and whether that has changed since the epoch was told. */
+  /** Whether the retention keeps anything, and whether that has changed since a subscriber was told the epoch. */
   kept: boolean | undefined;
   flipped = false;
   /** false: numbered in memory alone, since the retention keeps nothing. */
@@ -174,7 +174,6 @@ export class BrokerModel {
       line.previous = "unknown";
     }
     line.epoch = epoch;
-    line.flipped = false;
     line.check(line.highest(epoch) <= offset, `${epoch} begins again after ${offset}`);
   }
 
@@ -182,6 +181,7 @@ export class BrokerModel {
     const line = this.line(channel);
     this.#see(line, top);
     line.subscribed = true;
+    line.flipped = false;
   }
 
   unsubscribed(channel: string, now: number): void {
