@@ -45,35 +45,34 @@ export function userOperations(control: Control): Operation[] {
         }),
       }),
     }),
-    operation({
-      ...common,
-      method: "POST",
-      path: "/api/users/{user}/subscribe",
-      id: "subscribeUser",
-      summary: "Subscribe all sessions of the user to a channel",
-      scope: "manage",
-      body: schemas.subscription,
-      answer: schemas.sessionCount,
-      errors: ["badChannel"],
-      async run({ parameters, body, grant }) {
-        grant.requireChannel(body.channel);
-        return { sessions: await control.subscribeUser(parameters.user, body.channel) };
-      },
-    }),
-    operation({
-      ...common,
-      method: "POST",
-      path: "/api/users/{user}/unsubscribe",
-      id: "unsubscribeUser",
-      summary: "End the subscriptions of the user to a channel",
-      scope: "manage",
-      body: schemas.subscription,
-      answer: schemas.sessionCount,
-      errors: ["badChannel"],
-      async run({ parameters, body, grant }) {
-        grant.requireChannel(body.channel);
-        return { sessions: await control.unsubscribeUser(parameters.user, body.channel) };
-      },
-    }),
+    membership("subscribe", "Subscribe all sessions of the user to a channel", (user, channel) =>
+      control.subscribeUser(user, channel),
+    ),
+    membership("unsubscribe", "End the subscriptions of the user to a channel", (user, channel) =>
+      control.unsubscribeUser(user, channel),
+    ),
   ];
+}
+
+/** `…/subscribe` and `…/unsubscribe`: the same question, answered by how many sessions changed. */
+function membership(
+  action: "subscribe" | "unsubscribe",
+  summary: string,
+  change: (user: string, channel: string) => Promise<number>,
+): Operation {
+  return operation({
+    ...common,
+    method: "POST",
+    path: `/api/users/{user}/${action}`,
+    id: `${action}User`,
+    summary,
+    scope: "manage",
+    body: schemas.subscription,
+    answer: schemas.sessionCount,
+    errors: ["badChannel"],
+    async run({ parameters, body, grant }) {
+      grant.requireChannel(body.channel);
+      return { sessions: await change(parameters.user, body.channel) };
+    },
+  });
 }
