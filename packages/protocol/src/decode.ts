@@ -2,6 +2,7 @@
  * Reads commands. Pure: text in, a `Command` out or a `CommandFault` thrown, whose `id` is the command's where it could be
  * read, so that the refusal reaches the right caller. Unknown fields are ignored: a newer client may send more.
  */
+import { base64Fault } from "./binary.ts";
 import { channelFault, userFault } from "./channel.ts";
 import { ERRORS, type ErrorName } from "./codes.ts";
 import type { Command, CommandType } from "./messages.ts";
@@ -94,12 +95,14 @@ const READERS: Readonly<Record<CommandType, (reader: Reader) => Record<string, u
   publish: (r) => ({
     channel: r.channel(),
     data: r.data(),
+    encoding: r.encoding(),
     name: r.text("name"),
     key: r.text("key"),
   }),
   ack: (r) => ({
     channel: r.channel(),
     offset: r.required("offset", r.count("offset", 0)),
+    epoch: r.text("epoch"),
   }),
   presence: (r) => ({ channel: r.channel() }),
   history: (r) => ({
@@ -193,6 +196,15 @@ class Reader {
 
   data(): Json {
     return this.required("data", this.json("data"));
+  }
+
+  encoding(): "base64" | undefined {
+    const { encoding, data } = this.fields;
+    if (encoding === undefined) return undefined;
+    if (encoding !== "base64") throw this.fault("`encoding` knows the one word base64");
+    const fault = base64Fault(data);
+    if (fault !== undefined) throw this.fault(fault);
+    return encoding;
   }
 
   since(inbox: boolean): Since | undefined {

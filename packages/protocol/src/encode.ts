@@ -8,6 +8,7 @@ import type { HistoryFrame, ServerFrame } from "./messages.ts";
 export interface FramedPublication {
   readonly offset?: number | undefined;
   readonly data: string;
+  readonly encoding?: "base64" | undefined;
   readonly name?: string | undefined;
   readonly user?: string | undefined;
 }
@@ -31,20 +32,20 @@ export function messagePrefix(channel: string): string {
 export function encodeMessage(prefix: string, publication: FramedPublication): string {
   let text = prefix;
   if (publication.offset !== undefined) text += `,"offset":${publication.offset}`;
-  return `${text}${namesOf(publication)},"data":${publication.data}}`;
+  return `${text}${labelsOf(publication)},"data":${publication.data}}`;
 }
 
 /** Text of a `history`, the same as `encodeFrame` writes. */
 export function encodeHistory({ publications, more, ...head }: FramedHistory): string {
   const entries = publications.map(
-    (entry) => `{"offset":${entry.offset},"data":${entry.data}${namesOf(entry)},"time":${entry.time}}`,
+    (entry) => `{"offset":${entry.offset},"data":${entry.data}${labelsOf(entry)},"time":${entry.time}}`,
   );
   const prefix = JSON.stringify({ type: "history", ...head }).slice(0, -1);
   return `${prefix},"publications":[${entries.join(",")}],"more":${more}}`;
 }
 
-function namesOf({ name, user }: FramedPublication): string {
-  let text = "";
+function labelsOf({ encoding, name, user }: FramedPublication): string {
+  let text = encoding === undefined ? "" : `,"encoding":"${encoding}"`;
   if (name !== undefined) text += `,"name":${JSON.stringify(name)}`;
   if (user !== undefined) text += `,"user":${JSON.stringify(user)}`;
   return text;

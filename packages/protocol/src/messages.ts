@@ -46,6 +46,8 @@ export interface PublishCommand extends Identified {
   readonly type: "publish";
   readonly channel: string;
   readonly data: Json;
+  /** `data` is a string of base64 (RFC 4648 section 4, padded) that stands for bytes. */
+  readonly encoding?: "base64";
   readonly name?: string;
   /** Idempotency key: the same key again is stored once and answered with the first answer. */
   readonly key?: string;
@@ -56,6 +58,8 @@ export interface AckCommand extends Identified {
   readonly type: "ack";
   readonly channel: string;
   readonly offset: number;
+  /** The offset counts in this epoch only. */
+  readonly epoch?: string;
 }
 
 export interface PresenceCommand extends Identified {
@@ -199,6 +203,8 @@ export interface MessageFrame {
   readonly channel?: string;
   readonly offset?: number;
   readonly data: Json;
+  /** `data` is base64 that stands for bytes. */
+  readonly encoding?: "base64";
   readonly name?: string;
   readonly user?: string;
 }

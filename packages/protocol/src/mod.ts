@@ -1,4 +1,5 @@
 /** Public door of `@longwire/protocol`. */
+export * from "./binary.ts";
 export * from "./channel.ts";
 export * from "./codes.ts";
 export * from "./cursor.ts";

@@ -33,6 +33,8 @@ export interface Member {
 export interface HistoryEntry {
   readonly offset: number;
   readonly data: Json;
+  /** `data` is base64 that stands for bytes. */
+  readonly encoding?: "base64";
   readonly name?: string;
   readonly user?: string;
   readonly time: number;

@@ -2,6 +2,7 @@
 import { jwtAuthority } from "../auth/jwt.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
+import { Turn } from "../base/turn.ts";
 import type { Config } from "../config/schema.ts";
 import { channelOptions } from "../core/channel-options.ts";
 import { type CoreParts, createCore } from "../core/core.ts";
@@ -12,11 +13,13 @@ import type { Sink } from "../ports/broker.ts";
 import type { Engine, EngineSettings } from "../ports/engine.ts";
 
 export interface Composition extends CoreParts {
+  readonly turn: Turn;
   readonly engine: Engine;
 }
 
 export function compose(config: Config, settings: Settings, log: Logger): Composition {
   const clock = systemClock;
+  const turn = new Turn();
   const engineSettings: EngineSettings = {
     retentionOf(channel) {
       const { historySize, historyMs } = channelOptions(settings, channel);
@@ -34,9 +37,10 @@ export function compose(config: Config, settings: Settings, log: Logger): Compos
     settings,
     clock,
     log,
+    turn,
     authority: jwtAuthority(config.tokenSecret, clock),
     openEngine: (sink) => (engine = open(sink)),
   });
   if (engine === undefined) throw new Error("the core has opened no engine");
-  return { ...core, engine };
+  return { ...core, engine, turn };
 }

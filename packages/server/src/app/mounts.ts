@@ -6,7 +6,8 @@ import { failureAnswer } from "../http/answers.ts";
 import { splitUrl } from "../http/router.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import type { Protocol } from "../ports/protocol.ts";
-import { bareProtocol, nativeProtocol } from "../protocols/native.ts";
+import { dataProtocol } from "../protocols/bare.ts";
+import { nativeProtocol } from "../protocols/native.ts";
 import { readHandshake } from "../transports/handshake.ts";
 import { WebSocketConnection, type WebSocketFanout } from "../transports/websocket.ts";
 
@@ -24,7 +25,7 @@ export type Mount = (request: Request, server: Server<WebSocketConnection>) => R
 /** Long connections by path. */
 export function createMounts(parts: MountParts): ReadonlyMap<string, Mount> {
   const native = nativeProtocol(parts.depthMax);
-  const bare = bareProtocol(parts.depthMax);
+  const bare = dataProtocol(parts.depthMax);
   return new Map([["/ws", webSocketMount(parts, (query) => (wantsBare(query) ? bare : native))]]);
 }
 

@@ -21,6 +21,7 @@ export function settingsOf(config: Config, posture: Posture, version: string): S
     version,
     pingIntervalMs: config.pingIntervalMs,
     pingTimeoutMs: config.pingTimeoutMs,
+    streamMaxAgeMs: streamMaxAgeMs(config),
     queueBytesMax: config.queueBytesMax,
     queueBytesTotalMax: config.queueBytesTotalMax,
     publicationBytesMax: config.publicationBytesMax,
@@ -35,6 +36,11 @@ export function settingsOf(config: Config, posture: Posture, version: string): S
   };
 }
 
+function streamMaxAgeMs({ streamMaxAgeSeconds }: Config): number {
+  if (streamMaxAgeSeconds !== undefined) return streamMaxAgeSeconds * 1000;
+  return process.platform === "linux" ? Infinity : 3_600_000;
+}
+
 function channelSettings(options: ChannelOptions, { access }: Posture): CoreChannelOptions {
   return {
     historySize: options.historySize,
@@ -46,5 +52,6 @@ function channelSettings(options: ChannelOptions, { access }: Posture): CoreChan
     presence: options.presence ?? access.presence,
     history: options.history ?? access.history,
     leaveDelayMs: options.leaveDelayMs,
+    bareEcho: options.bareEcho,
   };
 }

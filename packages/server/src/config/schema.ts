@@ -79,6 +79,11 @@ export const CHANNEL_OPTIONS = {
   publish: optional(access, "token", "Which clients may publish. The HTTP API is not bound by it."),
   presence: optional(access, READERS, "Who may ask who is subscribed."),
   history: optional(access, READERS, "Who may read the history by command."),
+  bareEcho: option(
+    flag,
+    true,
+    "Whether a bare message (raw WebSocket, TCP text and frame) also goes back to the client that sent it.",
+  ),
   leaveDelayMs: option(
     integer(0, TIMER_MS_MAX),
     3000,
@@ -150,6 +155,13 @@ export const SERVER_OPTIONS = {
     10_000,
     "How long after a ping a client that stays silent is given up.",
   ),
+  streamMaxAgeSeconds: optional(
+    integer(1, 30 * DAY_SECONDS),
+    "none where the kernel finds dead peers (Linux), else one hour",
+    "How long a one-way stream (SSE, HTTP stream) lasts before its client is asked to open it again.",
+  ),
+  retryMs: option(integer(1, TIMER_MS_MAX), 2000, "How long a browser's EventSource waits before it connects again."),
+  pollWaitSecondsMax: option(integer(0, 3600), 60, "The longest a long poll may wait for something to come."),
   queueBytesMax: option(
     integer(16 * 1024, BYTES_MAX),
     1024 ** 2,

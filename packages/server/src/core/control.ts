@@ -41,6 +41,7 @@ export class CoreControl implements Control {
     const kept = request.history !== false;
     const { epoch, offset } = await publish(this.core, channel, {
       data: request.data,
+      encoding: request.encoding,
       name: request.name,
       key: request.key,
       exclude: request.exclude,
@@ -146,12 +147,13 @@ export class CoreControl implements Control {
     return await Promise.resolve(viewOf(this.#find(id)));
   }
 
-  async send(id: string, message: { readonly data: string; readonly name?: string | undefined }): Promise<void> {
-    const { data, name } = message;
+  async send(id: string, message: Pick<PublishRequest, "data" | "encoding" | "name">): Promise<void> {
+    const { data, encoding, name } = message;
     const session = this.#find(id);
     this.core.outbox.push(session, {
       type: "message",
       data: JSON.parse(data) as Json,
+      ...(encoding !== undefined && { encoding }),
       ...(name !== undefined && { name }),
     });
     await Promise.resolve();

@@ -2,13 +2,14 @@
 import type { Clock } from "../base/clock.ts";
 import { Disconnect } from "../base/failures.ts";
 import type { Logger } from "../base/log.ts";
-import { Turn } from "../base/turn.ts";
+import type { Turn } from "../base/turn.ts";
 import type { Authority } from "../ports/authority.ts";
 import type { Sink } from "../ports/broker.ts";
 import type { Control } from "../ports/control.ts";
 import type { Engine } from "../ports/engine.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import { CoreControl } from "./control.ts";
+import { Cursors } from "./cursors.ts";
 import type { Core } from "./deps.ts";
 import { CoreGateway } from "./gateway.ts";
 import { Hub } from "./hub.ts";
@@ -39,14 +40,15 @@ export interface CoreOptions {
   readonly settings: Settings;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Shared with the transports: what they write at the end of a turn. */
+  readonly turn: Turn;
   readonly authority: Authority;
   /** Opens the engine; it gets the hub as its sink. */
   readonly openEngine: (sink: Sink) => Engine;
 }
 
 export function createCore(options: CoreOptions): CoreParts {
-  const { settings, clock, log, authority } = options;
-  const turn = new Turn();
+  const { settings, clock, log, turn, authority } = options;
   const sessions = new Sessions();
 
   /**
@@ -54,8 +56,10 @@ export function createCore(options: CoreOptions): CoreParts {
    * may be resumed; `moved`: it goes on over another connection; `over`: it was sent away for good.
    */
   function retire(session: Session, fate: "lost" | "moved" | "over"): void {
-    if (session.state === "open" && fate === "lost") keepForResume(core, session);
-    if (session.state === "open" && fate === "over") forgetForResume(core, session);
+    if (session.state === "open" && !session.fleeting) {
+      if (fate === "lost") keepForResume(core, session);
+      if (fate === "over") forgetForResume(core, session);
+    }
     for (const subscription of session.subscriptions) part(core, subscription, fate !== "over");
     sessions.retire(session);
   }
@@ -63,7 +67,7 @@ export function createCore(options: CoreOptions): CoreParts {
   function goodbye(session: Session, reason: Disconnect): void {
     if (session.state === "closing" || session.state === "closed") return;
     const { code, message, reconnect, afterMs } = reason;
-    const text = session.protocol.encode({
+    const frame = session.protocol.encode({
       type: "disconnect",
       code,
       reason: message,
@@ -73,7 +77,7 @@ export function createCore(options: CoreOptions): CoreParts {
     const frames = session.outbox ?? [];
     session.outbox = null;
     session.outboxBytes = 0;
-    session.connection.send(text === null ? frames : [...frames, text]);
+    session.connection.send(frame === null ? frames : [...frames, frame]);
     retire(session, reconnect ? "lost" : reason.disconnect === "replaced" ? "moved" : "over");
     session.state = "closing";
     const told = { session: session.id, user: session.user, code, reason: message };
@@ -96,6 +100,7 @@ export function createCore(options: CoreOptions): CoreParts {
   }
 
   const outbox = new Outbox(settings, turn, goodbye);
+  const cursors = new Cursors(outbox, goodbye);
   const hub = new Hub({ settings, outbox, turn, clock, log, findSession: (id) => sessions.get(id) });
   const engine = options.openEngine(hub);
   hub.attach(engine.broker);
@@ -110,6 +115,7 @@ export function createCore(options: CoreOptions): CoreParts {
     engine,
     hub,
     outbox,
+    cursors,
     presence,
     sessions,
     goodbye,

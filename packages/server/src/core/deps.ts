@@ -5,6 +5,7 @@ import type { Logger } from "../base/log.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Authority } from "../ports/authority.ts";
 import type { Engine } from "../ports/engine.ts";
+import type { Cursors } from "./cursors.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Presence } from "./presence.ts";
@@ -21,6 +22,7 @@ export interface Core {
   readonly engine: Engine;
   readonly hub: Hub;
   readonly outbox: Outbox;
+  readonly cursors: Cursors;
   readonly presence: Presence;
   readonly sessions: Sessions;
   /** Says goodbye: the session ends now, its connection when the client has taken what is queued. */

@@ -5,12 +5,13 @@
  * `subscribe`, …) hold the following ones back in `pending`; a publish takes its place in the channel in the call itself, so
  * publishes run side by side and share a commit.
  */
-import { type Command, CommandFault, type Since } from "@longwire/protocol";
+import { CommandFault, remedyOf, type Since } from "@longwire/protocol";
 import { Disconnect, ReplyError } from "../base/failures.ts";
 import { newSessionId } from "../base/ids.ts";
-import type { Connection } from "../ports/connection.ts";
+import type { Connection, Frame } from "../ports/connection.ts";
 import type { Gateway, Handshake, SessionHandle } from "../ports/gateway.ts";
-import type { Protocol } from "../ports/protocol.ts";
+import type { Input, Protocol } from "../ports/protocol.ts";
+import { publishBare } from "./actions/bare.ts";
 import { connect, joinByServer } from "./actions/connect.ts";
 import { publishFromClient } from "./actions/publish.ts";
 import { history, presence } from "./actions/read.ts";
@@ -47,12 +48,13 @@ export class CoreGateway implements Gateway {
     const session = new Session(newSessionId(), connection, protocol, clock.now(), clock.uptime(), pingIntervalMs);
     this.core.sessions.arrive(session);
     this.core.watch(session);
+    session.fleeting = handshake.fleeting ?? false;
     if (handshake.fault !== undefined) this.core.goodbye(session, new Disconnect("badRequest", handshake.fault));
-    else if (speaks(handshake)) this.#hold(session, undefined, connectByHandshake(this.core, session, handshake));
+    else if (speaks(handshake)) this.#hold(session, NOTHING_ASKED, connectByHandshake(this.core, session, handshake));
     return session;
   }
 
-  receive(handle: SessionHandle, data: string): void {
+  receive(handle: SessionHandle, data: Frame): void {
     const session = handle as Session;
     session.heardAt = this.core.clock.uptime();
     if (session.state === "closing" || session.state === "closed") return;
@@ -75,82 +77,123 @@ export class CoreGateway implements Gateway {
     (handle as Session).heardAt = this.core.clock.uptime();
   }
 
-  violated(handle: SessionHandle, disconnect: "binaryFrame" | "messageTooLarge"): void {
-    this.core.goodbye(handle as Session, new Disconnect(disconnect));
+  strained(handle: SessionHandle): void {
+    this.core.outbox.check(handle as Session);
+  }
+
+  async settled(handle: SessionHandle): Promise<void> {
+    const session = handle as Session;
+    if (isBusy(session)) {
+      await new Promise<void>((resolve) => {
+        session.settleWaiters ??= [];
+        session.settleWaiters.push(resolve);
+      });
+    }
+    this.core.outbox.flush(session);
+  }
+
+  async ended(handle: SessionHandle): Promise<boolean> {
+    await this.settled(handle);
+    return (handle as Session).subscriptions.length > 0;
+  }
+
+  cursor(handle: SessionHandle): string | undefined {
+    return this.core.cursors.of(handle as Session);
+  }
+
+  violated(handle: SessionHandle, disconnect: "badRequest" | "messageTooLarge", detail?: string): void {
+    this.core.goodbye(handle as Session, new Disconnect(disconnect, detail));
   }
 
   closed(handle: SessionHandle, code: number, reason: string): void {
     this.finish(handle as Session, code, reason);
   }
 
-  #handle(session: Session, data: string): void {
-    let command: Command;
+  #handle(session: Session, data: Frame): void {
+    let command: Input;
     try {
       command = session.protocol.decode(data);
     } catch (error) {
-      this.#answer(session, error instanceof CommandFault ? error.id : undefined, error);
+      this.#answer(session, error instanceof CommandFault ? { id: error.id } : NOTHING_ASKED, error);
       return;
     }
     if (session.state === "waiting" && command.type !== "connect") {
-      if (session.wasRefused) return this.#answer(session, command.id, new ReplyError("tokenRequired"));
+      if (session.wasRefused) return this.#answer(session, command, new ReplyError("tokenRequired"));
       // The first frame is no `connect`: the client is anonymous, and this command the first after it.
-      this.#hold(session, undefined, connect(this.core, session, {}));
+      this.#hold(session, NOTHING_ASKED, connect(this.core, session, {}));
       this.receive(session, data);
       return;
     }
     this.#run(session, command);
   }
 
-  #run(session: Session, command: Command): void {
+  #run(session: Session, command: Input): void {
     const { core } = this;
-    const { id } = command;
     try {
       switch (command.type) {
         case "publish":
-          return this.#spawn(session, id, publishFromClient(core, session, command));
+          return this.#spawn(session, command, publishFromClient(core, session, command));
+        case "bare":
+          return this.#spawn(session, command, publishBare(core, session, command));
         case "ack":
-          return this.#spawn(session, id, ack(core, session, command));
+          return this.#spawn(session, command, ack(core, session, command));
         case "connect":
-          return this.#hold(session, id, connect(core, session, command));
+          return this.#hold(session, command, connect(core, session, command));
         case "subscribe":
-          return this.#hold(session, id, subscribe(core, session, command));
+          return this.#hold(session, command, subscribe(core, session, command));
         case "unsubscribe":
           return unsubscribe(core, session, command);
         case "presence":
-          return this.#hold(session, id, presence(core, session, command));
+          return this.#hold(session, command, presence(core, session, command));
         case "history":
-          return this.#hold(session, id, history(core, session, command));
+          return this.#hold(session, command, history(core, session, command));
         case "refresh":
-          return this.#hold(session, id, refresh(core, session, command));
+          return this.#hold(session, command, refresh(core, session, command));
         case "call":
           throw new ReplyError("noApplication");
         case "ping":
-          return core.outbox.push(session, { type: "pong", ...(id !== undefined && { id }) });
+          return core.outbox.push(session, { type: "pong", ...(command.id !== undefined && { id: command.id }) });
         case "pong":
           return;
       }
     } catch (error) {
-      this.#answer(session, id, error);
+      this.#answer(session, command, error);
     }
   }
 
   /** Runs beside what follows. */
-  #spawn(session: Session, id: number | undefined, action: Promise<void>): void {
-    this.running++;
-    void action.catch((error: unknown) => this.#answer(session, id, error)).finally(() => this.running--);
+  #spawn(session: Session, asked: Asked, action: Promise<void>): void {
+    this.#begun(session);
+    void action
+      .catch((error: unknown) => this.#answer(session, asked, error))
+      .finally(() => {
+        this.#done(session);
+        settle(session);
+      });
   }
 
   /** Runs before what follows. */
-  #hold(session: Session, id: number | undefined, action: Promise<void>): void {
+  #hold(session: Session, asked: Asked, action: Promise<void>): void {
     session.pending ??= [];
-    this.running++;
+    this.#begun(session);
     action
-      .catch((error: unknown) => this.#answer(session, id, error))
+      .catch((error: unknown) => this.#answer(session, asked, error))
       .then(() => {
-        this.running--;
+        this.#done(session);
         this.#release(session);
       })
-      .catch((error: unknown) => this.#answer(session, undefined, error));
+      .catch((error: unknown) => this.#answer(session, NOTHING_ASKED, error))
+      .finally(() => settle(session));
+  }
+
+  #begun(session: Session): void {
+    this.running++;
+    session.running++;
+  }
+
+  #done(session: Session): void {
+    this.running--;
+    session.running--;
   }
 
   #release(session: Session): void {
@@ -165,7 +208,7 @@ export class CoreGateway implements Gateway {
       // This one holds the rest back again. What it put into `pending` itself comes first.
       if (this.#isHolding(session)) break;
     }
-    if (session.pending !== null) (session.pending as string[]).push(...held.slice(taken));
+    if (session.pending !== null) (session.pending as Frame[]).push(...held.slice(taken));
     else if (held.length > 0) session.connection.resume();
   }
 
@@ -174,28 +217,56 @@ export class CoreGateway implements Gateway {
   }
 
   /** The one catch point. */
-  #answer(session: Session, id: number | undefined, error: unknown): void {
-    const repeated = id === undefined ? {} : { id };
-    if (error instanceof ReplyError) {
-      const { code, message, retryMs } = error;
-      this.core.outbox.push(session, {
-        type: "error",
-        ...repeated,
-        code,
-        message,
-        ...(retryMs !== undefined && { retry: retryMs }),
-      });
-    } else if (error instanceof CommandFault) {
-      const { code, message } = new ReplyError(error.error, error.detail);
-      this.core.outbox.push(session, { type: "error", ...repeated, code, message });
-    } else if (error instanceof Disconnect) {
-      this.core.goodbye(session, error);
-    } else {
-      this.core.log.error("command failed", { session: session.id, user: session.user, error });
-      const { code, message } = new ReplyError("internal");
-      this.core.outbox.push(session, { type: "error", ...repeated, code, message });
+  #answer(session: Session, asked: Asked, error: unknown): void {
+    if (error instanceof Disconnect) return this.core.goodbye(session, error);
+    const failure = this.#failureOf(session, error);
+    const { code, message, retryMs } = failure;
+    const { id, type, channel } = asked;
+    if (type === "bare") {
+      // There is no word for it, and to pass over a message in silence would be to lose it.
+      const passes = remedyOf(code) === "retry";
+      return this.core.goodbye(session, new Disconnect(passes ? "unavailableNow" : "refused", message));
     }
+    if (type === "subscribe" && id === undefined && channel !== undefined) {
+      // `error` could not say which channel it is about.
+      return this.core.outbox.push(session, { type: "unsubscribed", channel, code, reason: message });
+    }
+    this.core.outbox.push(session, {
+      type: "error",
+      ...(id !== undefined && { id }),
+      code,
+      message,
+      ...(retryMs !== undefined && { retry: retryMs }),
+    });
   }
+
+  #failureOf(session: Session, error: unknown): ReplyError {
+    if (error instanceof ReplyError) return error;
+    if (error instanceof CommandFault) return new ReplyError(error.error, error.detail);
+    this.core.log.error("command failed", { session: session.id, user: session.user, error });
+    return new ReplyError("internal");
+  }
+}
+
+/** What of a command its refusal needs. */
+interface Asked {
+  readonly type?: Input["type"];
+  readonly id?: number | undefined;
+  readonly channel?: string;
+}
+
+const NOTHING_ASKED: Asked = {};
+
+function isBusy({ pending, running }: Session): boolean {
+  return pending !== null || running > 0;
+}
+
+/** Tells whoever waits for the session's commands to be done. */
+function settle(session: Session): void {
+  if (session.settleWaiters === null || isBusy(session)) return;
+  const waiters = session.settleWaiters;
+  session.settleWaiters = null;
+  for (const waiter of waiters) waiter();
 }
 
 const HANDSHAKE_GOODBYES = {
@@ -222,8 +293,16 @@ async function connectByHandshake(core: Core, session: Session, handshake: Hands
     if (session.subscription(channel) !== undefined) continue;
     const refused = refusal(session, "subscribe", channel, channelOptions(core.settings, channel));
     if (refused === undefined) await joinByServer(core, session, channel, sinceOf(channel, since));
-    else core.outbox.push(session, { type: "unsubscribed", channel, code: refused.code, reason: refused.message });
+    else announceRefusal(core, session, channel, refused, channels.length === 1);
   }
+}
+
+/** Where frames are bare data, nobody would ever learn why the only channel stays silent. */
+function announceRefusal(core: Core, session: Session, channel: string, refused: ReplyError, isOnly: boolean): void {
+  const { code, message: reason } = refused;
+  const frame = session.protocol.encode({ type: "unsubscribed", channel, code, reason });
+  if (frame !== null) core.outbox.pushFrame(session, frame);
+  else if (isOnly) throw new Disconnect(remedyOf(code) === "refresh" ? "missingToken" : "refused", refused.message);
 }
 
 function sinceOf(channel: string, since: Handshake["since"]): Since | undefined {

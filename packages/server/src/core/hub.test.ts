@@ -22,6 +22,7 @@ class ScriptedBroker implements Broker {
       offset: this.top,
       time: 0,
       data: String(this.top),
+      encoding: undefined,
       name: undefined,
       user: undefined,
       session: undefined,

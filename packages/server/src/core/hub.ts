@@ -12,6 +12,7 @@ import { itemsOf, sizeOf, withItem, withoutItem } from "../base/few.ts";
 import { Ring } from "../base/ring.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Broker, Publication, Sink } from "../ports/broker.ts";
+import type { Frame } from "../ports/connection.ts";
 import { channelOptions } from "./channel-options.ts";
 import type { Outbox } from "./outbox.ts";
 import { masked } from "./member.ts";
@@ -99,6 +100,7 @@ export class Hub implements Sink {
       this.#channels.set(name, channel);
       channel.starting = this.#start(channel);
     }
+    if (session.subscriptions.length > 0) this.#speakOfSeveral(session);
     const subscription = new Subscription(session, channel, flags.echo, flags.events, flags.byServer);
     channel.subscriptions = withItem(channel.subscriptions, subscription);
     // A new array each time has no room to spare: most sessions subscribe to a few channels, once.
@@ -134,6 +136,17 @@ export class Hub implements Sink {
       return;
     }
     this.#joinTopic(subscription);
+  }
+
+  /** From its second subscription on a session may need another wire form, which its first one has to follow. */
+  #speakOfSeveral(session: Session): void {
+    const { several } = session.protocol;
+    if (several === undefined) return;
+    this.deps.outbox.flush(session);
+    const onTopics = session.subscriptions.filter(({ reach }) => reach === "topic");
+    for (const subscription of onTopics) this.#detach(subscription);
+    session.protocol = several;
+    for (const subscription of onTopics) this.#joinTopic(subscription);
   }
 
   #joinTopic(subscription: Subscription): void {
@@ -183,7 +196,7 @@ export class Hub implements Sink {
   event(type: "join" | "leave", name: string, member: Member): void {
     const channel = this.#channels.get(name);
     if (channel === undefined || channel.watchers === 0) return;
-    const frames = new Map<string, string | null>();
+    const frames = new Map<string, Frame | null>();
     const hidden = masked(member);
     for (const { session, events } of itemsOf(channel.subscriptions)) {
       if (!events) continue;
@@ -197,7 +210,7 @@ export class Hub implements Sink {
         frame = protocol.encode({ type, channel: name, member: hidden });
         frames.set(protocol.form, frame);
       }
-      if (frame !== null) this.deps.outbox.pushText(session, frame);
+      if (frame !== null) this.deps.outbox.pushFrame(session, frame);
     }
   }
 
@@ -243,7 +256,7 @@ export class Hub implements Sink {
     if (channel.excluded !== null) this.#rejoinTopic(channel.excluded);
     for (const group of channel.groups) {
       this.deliveries += group.members;
-      if (!group.fanout.publish(group.topic, group.frame(publication))) channel.suspect = true;
+      if (!group.fanout.publish(group.topic, group.frame(publication, channel.epoch))) channel.suspect = true;
     }
     if (channel.direct !== null) this.#deliverDirectly(channel, itemsOf(channel.direct), publication);
     // Not numbered, so no replay will bring it: those who catch up get it now, ahead of what they are catching up with.
@@ -252,17 +265,17 @@ export class Hub implements Sink {
   }
 
   #deliverDirectly(channel: LocalChannel, subscriptions: Iterable<Subscription>, publication: Publication): void {
-    const frames = new Map<string, string>();
+    const frames = new Map<string, Frame>();
     for (const subscription of subscriptions) {
       if (!isMeantFor(subscription, publication)) continue;
       const { protocol } = subscription.session;
       let frame = frames.get(protocol.form);
       if (frame === undefined) {
-        frame = protocol.framer(channel.name)(publication);
+        frame = protocol.framer(channel.name)(publication, channel.epoch);
         frames.set(protocol.form, frame);
       }
       this.deliveries++;
-      this.deps.outbox.pushText(subscription.session, frame);
+      this.deps.outbox.pushFrame(subscription.session, frame);
     }
   }
 

@@ -17,7 +17,7 @@ export class Lifecycle {
   readonly #wheel: TimerWheel<Session & WheelItem>;
 
   constructor(
-    private readonly settings: Pick<Settings, "pingIntervalMs" | "pingTimeoutMs">,
+    private readonly settings: Pick<Settings, "pingIntervalMs" | "pingTimeoutMs" | "streamMaxAgeMs">,
     private readonly clock: Clock,
     private readonly outbox: Outbox,
     private readonly end: (session: Session, goodbye: Disconnect) => void,
@@ -30,17 +30,23 @@ export class Lifecycle {
 
   /** Sets the session's next deadline. */
   watch(session: Session): void {
-    const { pingIntervalMs, pingTimeoutMs } = this.settings;
     if (session.state === "closed") return;
     if (session.state === "closing") {
-      this.#wheel.schedule(session, this.clock.uptime() + pingTimeoutMs);
+      this.#wheel.schedule(session, this.clock.uptime() + this.settings.pingTimeoutMs);
       return;
     }
-    const silentAt = session.heardAt + pingIntervalMs + pingTimeoutMs;
     const { expiresAt } = session.identity;
     // Tokens go by the machine's clock; should that be set meanwhile, the next ping looks again.
     const expiryAt = expiresAt === undefined ? Infinity : this.clock.uptime() + expiresAt - this.clock.now();
-    this.#wheel.schedule(session, Math.min(session.pingAt, silentAt, expiryAt, session.renewAt));
+    this.#wheel.schedule(session, Math.min(session.pingAt, this.#endsAt(session), expiryAt, session.renewAt));
+  }
+
+  /** When the client counts as gone if nothing more is heard of it. Of a stream nothing is ever heard: it has an age instead. */
+  #endsAt({ connection, heardAt, jsonPing }: Session): number {
+    const { pingIntervalMs, pingTimeoutMs, streamMaxAgeMs } = this.settings;
+    if (connection.hearing === "nothing") return heardAt + streamMaxAgeMs;
+    if (connection.hearing === "frames" && !jsonPing) return Infinity;
+    return heardAt + pingIntervalMs + pingTimeoutMs;
   }
 
   forget(session: Session): void {
@@ -59,9 +65,12 @@ export class Lifecycle {
       return;
     }
     const now = this.clock.uptime();
-    const { pingIntervalMs, pingTimeoutMs } = this.settings;
-    if (now >= session.heardAt + pingIntervalMs + pingTimeoutMs) {
-      this.end(session, new Disconnect("noPong"));
+    const { hearing } = session.connection;
+    if (now >= this.#endsAt(session)) {
+      this.end(
+        session,
+        hearing === "nothing" ? new Disconnect("asked", "the stream is old") : new Disconnect("noPong"),
+      );
       return;
     }
     if (this.clock.now() >= (session.identity.expiresAt ?? Infinity)) {
@@ -70,8 +79,9 @@ export class Lifecycle {
     }
     if (now >= session.renewAt) this.renew(session);
     if (now >= session.pingAt) {
-      session.pingAt = now + pingIntervalMs;
-      session.connection.ping();
+      session.pingAt = now + this.settings.pingIntervalMs;
+      // On a stream one sign is enough, and the frame is seen by more.
+      if (hearing !== "nothing" || !session.jsonPing) session.connection.ping();
       if (session.jsonPing) this.outbox.push(session, { type: "ping" });
     }
     this.watch(session);

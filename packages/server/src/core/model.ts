@@ -10,9 +10,9 @@ import type { Ring } from "../base/ring.ts";
 import type { WheelItem } from "../base/timer-wheel.ts";
 import type { Identity } from "../ports/authority.ts";
 import type { Publication } from "../ports/broker.ts";
-import type { Connection, Fanout } from "../ports/connection.ts";
+import type { Connection, Fanout, Frame } from "../ports/connection.ts";
 import type { SessionHandle } from "../ports/gateway.ts";
-import type { Protocol } from "../ports/protocol.ts";
+import type { Framer, Protocol } from "../ports/protocol.ts";
 import type { ChannelOptions } from "./settings.ts";
 import type { Json } from "@longwire/protocol";
 
@@ -55,11 +55,15 @@ export class Session implements SessionHandle, WheelItem {
   luggage: SessionLuggage = NO_LUGGAGE;
   subscriptions: readonly Subscription[] = NO_SUBSCRIPTIONS;
   /** Frames waiting for the end of this turn; null when there are none. */
-  outbox: string[] | null = null;
+  outbox: Frame[] | null = null;
   outboxBytes = 0;
   /** Messages that wait for a command that has to be finished first; null: nothing is going on. */
-  pending: string[] | null = null;
+  pending: Frame[] | null = null;
   pendingBytes = 0;
+  /** Commands that are being carried out. */
+  running = 0;
+  /** Who waits for all of them to be done. */
+  settleWaiters: (() => void)[] | null = null;
   /** Replays that wait for the client to read. */
   drainWaiters: (() => void)[] | null = null;
   /** The last sign of life, as `clock.uptime` counts. */
@@ -68,6 +72,10 @@ export class Session implements SessionHandle, WheelItem {
   pingAt: number;
   /** When what is kept of it for a crash is to be kept for longer, counted likewise; Infinity: there is nothing. */
   renewAt = Infinity;
+  /** The store has what a resume needs until then (Unix milliseconds); 0: it has nothing, or not the latest. */
+  keptUntil = 0;
+  /** It lasts for a few commands that speak for another session. */
+  fleeting = false;
   /** A `connect` has failed: only another one may follow, so that nobody becomes anonymous by a bad token. */
   wasRefused = false;
   /** The client asked for JSON pings. */
@@ -77,7 +85,7 @@ export class Session implements SessionHandle, WheelItem {
   constructor(
     public id: string,
     readonly connection: Connection,
-    readonly protocol: Protocol,
+    public protocol: Protocol,
     /** Unix milliseconds. */
     readonly openedAt: number,
     uptime: number,
@@ -141,7 +149,7 @@ export interface TopicGroup {
   readonly form: string;
   readonly fanout: Fanout;
   readonly topic: string;
-  readonly frame: (publication: Publication) => string;
+  readonly frame: Framer;
   members: number;
 }
 

@@ -8,6 +8,7 @@
 import type { ServerFrame } from "@longwire/protocol";
 import { Disconnect } from "../base/failures.ts";
 import type { Turn } from "../base/turn.ts";
+import type { Frame } from "../ports/connection.ts";
 import type { Session } from "./model.ts";
 import type { Settings } from "./settings.ts";
 
@@ -24,17 +25,17 @@ export class Outbox {
 
   /** Queues a frame for the end of this turn. Frames of a session leave in the order of their pushes. */
   push(session: Session, frame: ServerFrame): void {
-    const text = session.protocol.encode(frame);
-    if (text !== null) this.pushText(session, text);
+    const encoded = session.protocol.encode(frame);
+    if (encoded !== null) this.pushFrame(session, encoded);
   }
 
-  pushText(session: Session, text: string): void {
+  pushFrame(session: Session, frame: Frame): void {
     if (session.state === "closing" || session.state === "closed") return;
     if (session.outbox === null) {
-      session.outbox = [text];
+      session.outbox = [frame];
       this.turn.atEnd(() => this.flush(session));
-    } else session.outbox.push(text);
-    session.outboxBytes += text.length;
+    } else session.outbox.push(frame);
+    session.outboxBytes += frame.length;
     // A turn may produce more than the budget (ten thousand answers): hand it over now, so that the budget is checked in time.
     if (session.outboxBytes > this.settings.queueBytesMax / 2) this.flush(session);
   }

@@ -151,13 +151,13 @@ function send(core: Core, subscription: Subscription, publications: readonly Pub
   for (const publication of publications) {
     if (publication.offset <= subscription.position || publication.offset > channel.delivered) continue;
     if (isMeantFor(subscription, publication)) {
-      const text = frame(publication);
-      const bytes = Buffer.byteLength(text);
+      const framed = frame(publication, channel.epoch);
+      const bytes = typeof framed === "string" ? Buffer.byteLength(framed) : framed.length;
       whole = queued === 0 || queued + bytes <= core.settings.queueBytesMax / 2;
       if (!whole) break;
       queued += bytes;
       core.hub.deliveries++;
-      core.outbox.pushText(session, text);
+      core.outbox.pushFrame(session, framed);
     }
     subscription.position = publication.offset;
   }

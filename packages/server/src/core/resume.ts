@@ -9,6 +9,8 @@ import { NO_LUGGAGE, type Session, type SessionLuggage } from "./model.ts";
 
 interface SessionRecord {
   readonly tokenUser: string | null;
+  /** When it runs out, in Unix milliseconds. */
+  readonly until: number;
   readonly luggage: Omit<SessionLuggage, "boundUser"> & { readonly boundUser: string | null };
 }
 
@@ -29,9 +31,11 @@ export async function findLuggage(core: Core, session: Session, id: string): Pro
   if (live !== undefined) return live.identity.user === session.identity.user ? live.luggage : undefined;
   const text = await core.engine.state.get(keyOf(id));
   if (text === undefined) return undefined;
-  const { tokenUser, luggage } = JSON.parse(text) as SessionRecord;
+  const { tokenUser, until, luggage: kept } = JSON.parse(text) as SessionRecord;
   if (tokenUser !== (session.identity.user ?? null)) return undefined;
-  return { ...luggage, boundUser: luggage.boundUser ?? undefined };
+  const luggage = { ...kept, boundUser: kept.boundUser ?? undefined };
+  if (isEmpty(luggage)) session.keptUntil = until;
+  return luggage;
 }
 
 /** Makes the session the one with this id. Synchronous, since two connections may have found the same session at the same time. */
@@ -55,12 +59,14 @@ export function renew(core: Core, session: Session): void {
 
 /** Keeps the session for a client that may come back within the resume time. */
 export function keepForResume(core: Core, session: Session): void {
-  if (core.settings.resumeMs > 0) keep(core, session, core.settings.resumeMs);
+  const { resumeMs } = core.settings;
+  // A poll ends its session every few seconds: what the store has may still be good for a while.
+  if (resumeMs > 0 && session.keptUntil < core.clock.now() + resumeMs / 2) keep(core, session, resumeMs);
 }
 
 /** Failing to keep is logged; the client starts anew then. */
 function keep(core: Core, session: Session, ttlMs: number): void {
-  core.engine.state.set(keyOf(session.id), recordOf(session), ttlMs).catch((error: unknown) => {
+  core.engine.state.set(keyOf(session.id), recordOf(core, session, ttlMs), ttlMs).catch((error: unknown) => {
     core.log.warn("session cannot be kept for resuming", { session: session.id, error });
     if (session.renewAt !== Infinity) session.renewAt = core.clock.uptime() + RENEW_AGAIN_MS;
   });
@@ -79,16 +85,18 @@ export async function keepLuggage(core: Core, session: Session): Promise<void> {
   // A session that has ended meanwhile was kept with its luggage, or forgotten on purpose.
   if (core.settings.resumeMs === 0 || session.state !== "open") return;
   session.renewAt = core.clock.uptime() + RENEW_AFTER_MS;
-  await core.engine.state.set(keyOf(session.id), recordOf(session), CRASH_KEEP_MS);
+  session.keptUntil = 0;
+  await core.engine.state.set(keyOf(session.id), recordOf(core, session, CRASH_KEEP_MS), CRASH_KEEP_MS);
 }
 
 function isEmpty({ boundUser, channels, data }: SessionLuggage): boolean {
   return boundUser === undefined && channels.length === 0 && Object.keys(data).length === 0;
 }
 
-function recordOf(session: Session): string {
+function recordOf(core: Core, session: Session, ttlMs: number): string {
   const record: SessionRecord = {
     tokenUser: session.identity.user ?? null,
+    until: core.clock.now() + ttlMs,
     luggage: { ...session.luggage, boundUser: session.luggage.boundUser ?? null },
   };
   return JSON.stringify(record);

@@ -16,12 +16,16 @@ export interface ChannelOptions {
   readonly presence: Who;
   readonly history: Who;
   readonly leaveDelayMs: number;
+  /** Whether bare messages also go back to their sender. */
+  readonly bareEcho: boolean;
 }
 
 export interface Settings {
   readonly version: string;
   readonly pingIntervalMs: number;
   readonly pingTimeoutMs: number;
+  /** How long a one-way stream may last; Infinity where the kernel finds dead peers. */
+  readonly streamMaxAgeMs: number;
   readonly queueBytesMax: number;
   readonly queueBytesTotalMax: number;
   readonly publicationBytesMax: number;

@@ -27,7 +27,7 @@ export interface KeyedAnswer {
 export function digestOf(draft: Draft): string {
   // The length keeps name and data apart; a missing name is not an empty one.
   const name = draft.name === undefined ? "-" : `${draft.name.length}:${draft.name}`;
-  return hash("sha256", `${name}\n${draft.data}`, "base64");
+  return hash("sha256", `${name}${draft.encoding ?? ""}\n${draft.data}`, "base64");
 }
 
 export class IdempotencyKeys {

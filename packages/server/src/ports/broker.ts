@@ -14,6 +14,8 @@ import type { Position } from "@longwire/protocol";
 /** What a publisher hands in. `data` is JSON text. */
 export interface Draft {
   readonly data: string;
+  /** `data` is a JSON string of base64 that stands for bytes. */
+  readonly encoding?: "base64" | undefined;
   readonly name?: string | undefined;
   /** The publisher's identity, shown to subscribers. */
   readonly user?: string | undefined;
@@ -32,6 +34,7 @@ export interface Publication {
   readonly offset: number;
   readonly time: number;
   readonly data: string;
+  readonly encoding: "base64" | undefined;
   readonly name: string | undefined;
   readonly user: string | undefined;
   readonly session: string | undefined;
@@ -95,8 +98,8 @@ export interface BrokerChannel {
 export interface Broker {
   /**
    * Assigns the next offset, keeps the publication and hands it to the sink, in one atomic step per channel. With a key that
-   * was used on this channel within the idempotency window: the first answer again, or `ReplyError(conflict)` if `data`
-   * or `name` differ. A new key for which there is no room is `ReplyError(unavailable)`.
+   * was used on this channel within the idempotency window: the first answer again, or `ReplyError(conflict)` if `data`,
+   * `encoding` or `name` differ. A new key for which there is no room is `ReplyError(unavailable)`.
    */
   publish(channel: string, draft: Draft): Promise<Published>;
   /** From its resolution on, everything after the returned top goes to the sink. Calls are not counted: twice is once. */

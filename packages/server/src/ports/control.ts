@@ -11,6 +11,8 @@ export interface PublishRequest {
   readonly channel: string;
   /** JSON text. */
   readonly data: string;
+  /** `data` is a JSON string of base64 that stands for bytes. */
+  readonly encoding?: "base64" | undefined;
   readonly name?: string | undefined;
   readonly key?: string | undefined;
   /** Session that must not get it. */
@@ -122,7 +124,7 @@ export interface Control {
   sessions(query: Page): Promise<{ sessions: SessionView[]; more: boolean }>;
   session(session: string): Promise<SessionView>;
   /** Speaks to one session alone: a `message` without channel and offset. `data` is JSON text. */
-  send(session: string, message: { readonly data: string; readonly name?: string | undefined }): Promise<void>;
+  send(session: string, message: Pick<PublishRequest, "data" | "encoding" | "name">): Promise<void>;
   disconnectSession(
     session: string,
     options: { readonly reason?: string | undefined; readonly reconnect: boolean },

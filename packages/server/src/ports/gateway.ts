@@ -1,6 +1,6 @@
 /** Gateway: what transports call. Implemented by `core/gateway`. */
 import type { Position } from "@longwire/protocol";
-import type { Connection } from "./connection.ts";
+import type { Connection, Frame } from "./connection.ts";
 import type { Protocol } from "./protocol.ts";
 
 /** What the client said by the way it connected, before any frame. */
@@ -13,6 +13,11 @@ export interface Handshake {
   readonly fault?: string | undefined;
   readonly channels: readonly string[];
   readonly since?: "earliest" | "latest" | "inbox" | ReadonlyMap<string, Position> | undefined;
+  /**
+   * The session lasts for a few commands that speak for `session` (its user, its own publications): it takes nothing up, gets no
+   * channels and is listed nowhere.
+   */
+  readonly fleeting?: true;
 }
 
 /** A session as a transport sees it. */
@@ -23,13 +28,28 @@ export interface SessionHandle {
 export interface Gateway {
   open(connection: Connection, protocol: Protocol, handshake: Handshake): SessionHandle;
   /** One whole message from the client. Never throws. */
-  receive(session: SessionHandle, data: string): void;
+  receive(session: SessionHandle, data: Frame): void;
+  /**
+   * Resolves when all that was received so far, the handshake included, has been carried out and answered, and the answers have been handed
+   * to the connection; or when the session has ended. Replays may go on.
+   */
+  settled(session: SessionHandle): Promise<void>;
+  /** The client will say no more, but may still read: it gets its answers, and whatever it is subscribed to. */
+  ended(session: SessionHandle): void;
   /** The client's side took what was queued. */
   drained(session: SessionHandle): void;
+  /** The connection's queue has grown behind the core's back (by topics): to be looked at. */
+  strained(session: SessionHandle): void;
   /** Any sign of life that is no message. */
   heard(session: SessionHandle): void;
-  /** The client did what its transport forbids (a binary frame in a text protocol): say goodbye. */
-  violated(session: SessionHandle, disconnect: "binaryFrame" | "messageTooLarge"): void;
+  /**
+   * The session's positions up to what was handed to the connection, as a cursor: frames that still wait for the end of the turn are handed
+   * over first. Undefined while the protocol carries cursors in its frames, or some subscription has not been answered yet. More channels
+   * than a cursor holds end the session.
+   */
+  cursor(session: SessionHandle): string | undefined;
+  /** The client did what its transport forbids: say goodbye. `detail` is added to the reason. */
+  violated(session: SessionHandle, disconnect: "badRequest" | "messageTooLarge", detail?: string): void;
   /** The connection is gone; called exactly once per open. `code` and `reason` as the transport knows them, for logs. */
   closed(session: SessionHandle, code: number, reason: string): void;
 }

@@ -16,6 +16,10 @@ test("[BY-10] a connection that is refused in the moment of its opening is close
       return handle;
     },
     receive: () => undefined,
+    settled: () => Promise.resolve(),
+    ended: () => Promise.resolve(false),
+    strained: () => undefined,
+    cursor: () => undefined,
     drained: () => undefined,
     heard: () => undefined,
     violated: () => undefined,

@@ -61,7 +61,14 @@ export function brokerContract(engineName: string, open: OpenEngine): void {
 
       test("[EN-2] the sink has it before publish resolves, whole, with the epoch of the answer", async () => {
         await broker.subscribe("a");
-        const carried = { data: '"x"', name: "greeting", user: "bob", session: "s1", exclude: "s2" };
+        const carried = {
+          data: '"eA=="',
+          encoding: "base64" as const,
+          name: "greeting",
+          user: "bob",
+          session: "s1",
+          exclude: "s2",
+        };
         const { epoch } = await broker.publish("a", { ...carried, keep: true });
         const publication = { offset: 1, time: clock.now(), ...carried };
         expect(sink.delivered).toEqual([{ channel: "a", epoch, publication }]);

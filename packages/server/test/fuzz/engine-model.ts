@@ -233,8 +233,8 @@ export class BrokerModel {
       this.#unsure.delete(`${channel}\n${draft.key}`);
       this.#answers.set(`${channel}\n${draft.key}`, { draft, published, time: now });
     }
-    const { data, name, user, session, exclude, keep } = draft;
-    return { offset: keep ? offset : 0, time: now, data, name, user, session, exclude };
+    const { data, encoding, name, user, session, exclude, keep } = draft;
+    return { offset: keep ? offset : 0, time: now, data, encoding, name, user, session, exclude };
   }
 
   #number(line: Line, draft: Draft, { epoch, offset }: Position, now: number): void {

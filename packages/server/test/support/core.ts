@@ -11,6 +11,7 @@
  */
 import type { Command } from "@longwire/protocol";
 import { ReplyError } from "../../src/base/failures.ts";
+import { Turn } from "../../src/base/turn.ts";
 import type { Logger } from "../../src/base/log.ts";
 import { type CoreParts, createCore } from "../../src/core/core.ts";
 import type { ChannelOptions, Settings } from "../../src/core/settings.ts";
@@ -33,6 +34,7 @@ export const OPEN: ChannelOptions = {
   presence: "everybody",
   history: "everybody",
   leaveDelayMs: 3000,
+  bareEcho: true,
 };
 
 export const PERSONAL: ChannelOptions = {
@@ -50,6 +52,7 @@ export const SETTINGS: Settings = {
   version: "0.0.0",
   pingIntervalMs: 25_000,
   pingTimeoutMs: 10_000,
+  streamMaxAgeMs: Infinity,
   queueBytesMax: 1024 * 1024,
   queueBytesTotalMax: 16 * 1024 * 1024,
   publicationBytesMax: 64 * 1024,
@@ -147,6 +150,7 @@ export function buildCore(options: CoreHouseOptions = {}): CoreHouse {
     settings,
     clock,
     log,
+    turn: new Turn(),
     authority,
     openEngine(sink) {
       const { historySize, historyMs } = settings.channels;

@@ -9,14 +9,14 @@
  */
 import type { ServerFrame } from "@longwire/protocol";
 import type { Disconnect } from "../../src/base/failures.ts";
-import type { Connection, Fanout } from "../../src/ports/connection.ts";
+import type { Connection, Fanout, Frame, Hearing } from "../../src/ports/connection.ts";
 
 /** Topics in memory: publishes reach the members at once. */
 export class FakeFanout implements Fanout {
   readonly members = new Map<string, Set<FakeConnection>>();
   publishes = 0;
 
-  publish(topic: string, frame: string): boolean {
+  publish(topic: string, frame: Frame): boolean {
     this.publishes++;
     let free = true;
     for (const member of this.members.get(topic) ?? []) {
@@ -29,9 +29,10 @@ export class FakeFanout implements Fanout {
 
 export class FakeConnection implements Connection {
   readonly address = "192.0.2.1";
+  readonly hearing: Hearing;
   readonly fanout: FakeFanout | null;
   /** Each element is one write. */
-  readonly writes: string[][] = [];
+  readonly writes: Frame[][] = [];
   stalled = false;
   pings = 0;
   paused = false;
@@ -39,17 +40,19 @@ export class FakeConnection implements Connection {
   goodbye: Disconnect | undefined = undefined;
   #queued = 0;
 
-  constructor(options: { readonly topics?: FakeFanout } = {}) {
+  constructor(options: { readonly topics?: FakeFanout; readonly hearing?: Hearing } = {}) {
+    this.hearing = options.hearing ?? "pongs";
     this.fanout = options.topics ?? null;
   }
 
-  send(frames: readonly string[]): void {
+  send(frames: readonly Frame[]): void {
     if (this.goodbye === undefined) this.receive(frames);
   }
 
-  receive(frames: readonly string[]): void {
+  receive(frames: readonly Frame[]): void {
     this.writes.push([...frames]);
-    if (this.stalled) for (const frame of frames) this.#queued += Buffer.byteLength(frame);
+    if (this.stalled)
+      for (const frame of frames) this.#queued += typeof frame === "string" ? Buffer.byteLength(frame) : frame.length;
   }
 
   buffered(): number {
@@ -91,7 +94,7 @@ export class FakeConnection implements Connection {
   }
 
   frames(): ServerFrame[] {
-    return this.writes.flat().map((text) => JSON.parse(text) as ServerFrame);
+    return this.writes.flat().map((text) => JSON.parse(String(text)) as ServerFrame);
   }
 
   /** The offsets of the messages of a channel, in the order of their arrival. */

@@ -19,6 +19,13 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
     const luggage = id === undefined ? undefined : await findLuggage(core, session, id);
     if (hasLeft(session)) return;
     const resumed = id !== undefined && luggage !== undefined;
+    if (session.fleeting) {
+      // It speaks for the session, which goes on where it is.
+      if (resumed) session.id = id;
+      session.luggage = luggage ?? session.luggage;
+      session.state = "open";
+      return;
+    }
     if (resumed) takeUp(core, session, id, luggage);
     session.state = "open";
     core.sessions.add(session);

@@ -16,6 +16,7 @@ export async function publishFromClient(core: Core, session: Session, command: P
   if (refused !== undefined) throw refused;
   const { epoch, offset } = await publish(core, channel, {
     data: JSON.stringify(command.data),
+    encoding: command.encoding,
     name: command.name,
     key: command.key,
     user: session.user,

@@ -31,8 +31,14 @@ export async function history(core: Core, session: Session, command: HistoryComm
   if (refused !== undefined) throw refused;
   const page = await readHistory(core, channel, command);
   const { top, publications, more } = page;
-  const text = session.protocol.encodeHistory({ ...(id !== undefined && { id }), channel, ...top, publications, more });
-  if (text !== null) core.outbox.pushText(session, text);
+  const frame = session.protocol.encodeHistory({
+    ...(id !== undefined && { id }),
+    channel,
+    ...top,
+    publications,
+    more,
+  });
+  if (frame !== null) core.outbox.pushFrame(session, frame);
   await core.turn.end();
 }
 
@@ -51,10 +57,11 @@ export async function readHistory(core: Core, channel: string, request: HistoryR
 
 /** For those who need values; on its way to a client the data is never parsed. */
 export function entryOf(publication: Publication): HistoryEntry {
-  const { offset, time, name, user } = publication;
+  const { offset, time, encoding, name, user } = publication;
   return {
     offset,
     data: JSON.parse(publication.data) as Json,
+    ...(encoding !== undefined && { encoding }),
     ...(name !== undefined && { name }),
     ...(user !== undefined && { user }),
     time,

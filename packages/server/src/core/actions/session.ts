@@ -1,24 +1,38 @@
 /** ack and refresh: what a client says about itself while it is connected. */
-import type { AckCommand, RefreshCommand } from "@longwire/protocol";
+import type { AckCommand, Position, RefreshCommand } from "@longwire/protocol";
 import { ReplyError } from "../../base/failures.ts";
+import { channelOptions } from "../channel-options.ts";
 import type { Core } from "../deps.ts";
 import { inboxHolder } from "../inbox.ts";
+import { refusal } from "../rights.ts";
 import type { Session } from "../model.ts";
 
 export async function ack(core: Core, session: Session, command: AckCommand): Promise<void> {
-  const { channel: name, offset, id } = command;
-  const subscription = session.subscription(name);
-  if (subscription === undefined) throw new ReplyError("notSubscribed", name);
-  const { channel } = subscription;
-  if (channel.starting !== null) await channel.starting;
+  const { channel: name, epoch, offset, id } = command;
+  const top = await topOf(core, session, name);
   const holder = inboxHolder(session);
-  if (holder === undefined || !channel.options.inbox)
+  if (holder === undefined || !channelOptions(core.settings, name).inbox)
     throw new ReplyError("forbidden", `${name} keeps no inbox for this session`);
-  if (offset > channel.delivered)
-    throw new ReplyError("badField", `\`offset\` is beyond ${channel.delivered}, the top of ${name}`);
+  if (epoch !== undefined && epoch !== top.epoch)
+    throw new ReplyError("badField", `\`epoch\` is not that of ${name} any more`);
+  if (offset > top.offset) throw new ReplyError("badField", `\`offset\` is beyond ${top.offset}, the top of ${name}`);
   // The beginning is where an inbox without a position starts anyhow.
-  if (offset > 0) await core.engine.state.acknowledge(name, holder, { epoch: channel.epoch, offset });
+  if (offset > 0) await core.engine.state.acknowledge(name, holder, { epoch: top.epoch, offset });
   if (id !== undefined) core.outbox.push(session, { type: "acked", id, channel: name, offset });
+}
+
+/** How far the channel has come, for one who may know: a subscriber, or whoever speaks for a session that may be one. */
+async function topOf(core: Core, session: Session, name: string): Promise<Position> {
+  const channel = session.subscription(name)?.channel;
+  if (channel !== undefined) {
+    if (channel.starting !== null) await channel.starting;
+    return { epoch: channel.epoch, offset: channel.delivered };
+  }
+  if (!session.fleeting) throw new ReplyError("notSubscribed", name);
+  const refused = refusal(session, "subscribe", name, channelOptions(core.settings, name));
+  if (refused !== undefined) throw refused;
+  const { top } = await core.engine.broker.history(name, { from: "latest", limit: 1, bytesMax: 1 });
+  return top;
 }
 
 export async function refresh(core: Core, session: Session, command: RefreshCommand): Promise<void> {

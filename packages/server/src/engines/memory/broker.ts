@@ -62,10 +62,10 @@ export class MemoryBroker implements Broker {
   }
 
   #number(channel: ChannelHistory, draft: Draft, time: number): Publication {
-    const { data, name, user, session, exclude, keep } = draft;
+    const { data, encoding, name, user, session, exclude, keep } = draft;
     channel.usedAt = time;
     const offset = keep ? channel.top + 1 : 0;
-    const publication = { offset, time, data, name, user, session, exclude };
+    const publication = { offset, time, data, encoding, name, user, session, exclude };
     if (!keep) return publication;
     channel.append(offset, time, 0, publication);
     channel.trim(this.settings.retentionOf(channel.name), time);

@@ -76,11 +76,11 @@ export class PublishTask implements Task {
   }
 
   #deliver(channel: StoredChannel): void {
-    const { data, name, user, session, exclude, keep } = this.draft;
+    const { data, encoding, name, user, session, exclude, keep } = this.draft;
     const offset = this.#offset;
     const time = this.#time;
     const epoch = this.#epoch;
-    const publication = { offset: keep ? offset : 0, time, data, name, user, session, exclude };
+    const publication = { offset: keep ? offset : 0, time, data, encoding, name, user, session, exclude };
     channel.usedAt = time;
     if (keep) this.shelf.append(channel, this.#row, publication);
     try {

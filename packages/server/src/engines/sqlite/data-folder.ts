@@ -14,7 +14,7 @@ import { Database } from "bun:sqlite";
 import { closeSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { StartupError } from "../../base/failures.ts";
-import { APPLICATION_ID, createTables, SCHEMA_VERSION } from "./schema.ts";
+import { APPLICATION_ID, createTables, migrateTables, SCHEMA_VERSION } from "./schema.ts";
 
 export const DATABASE_FILE = "longwire.db";
 const LOCK_FILE = "longwire.lock";
@@ -39,7 +39,8 @@ export function openDataFolder(dataDir: string): DataFolder {
   try {
     if (sizeOf(path) === undefined) createDatabase(path);
     inspectHeader(path);
-    inspectDatabase(path);
+    const version = inspectDatabase(path);
+    if (version < SCHEMA_VERSION) migrateDatabase(path, version);
   } catch (error) {
     lock.close(true);
     throw error;
@@ -164,8 +165,19 @@ function inspectHeader(path: string): void {
   if (size < expected) throw damaged(path, `it has ${size} bytes instead of ${expected}`);
 }
 
-/** Looks through a read-only connection: whose it is, how new, whether its pages are sound. */
-function inspectDatabase(path: string): void {
+function migrateDatabase(path: string, version: number): void {
+  const database = new Database(path, { readwrite: true });
+  try {
+    migrateTables(database, version);
+  } catch (error) {
+    throw folderFault(path, codeOf(error));
+  } finally {
+    database.close(true);
+  }
+}
+
+/** Looks through a read-only connection: whose it is, how new (the answer), whether its pages are sound. */
+function inspectDatabase(path: string): number {
   let database: Database | undefined;
   try {
     database = new Database(path, { readonly: true });
@@ -187,6 +199,7 @@ function inspectDatabase(path: string): void {
       const finding = pragma(database, "quick_check(1)");
       if (finding !== "ok") throw damaged(path, String(finding).replaceAll("\n", " "));
     }
+    return version;
   } catch (error) {
     throw startupFault(path, error);
   } finally {

@@ -6,7 +6,7 @@ import { bytesOf, HotBodies } from "./hot-bodies.ts";
 const RETENTION = { size: 10, ttlMs: 60_000 };
 
 function bodyOf(offset: number): Publication {
-  const nothing = { name: undefined, user: undefined, session: undefined, exclude: undefined };
+  const nothing = { encoding: undefined, name: undefined, user: undefined, session: undefined, exclude: undefined };
   return { offset, time: 0, data: "x".repeat(100), ...nothing };
 }
 

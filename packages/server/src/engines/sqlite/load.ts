@@ -124,7 +124,7 @@ function loadKeys(database: Database, shelf: Shelf, now: number): void {
 /** The newest bodies as far as memory goes: after a restart everybody comes back at once and asks for them. */
 function loadBodies(database: Database, shelf: Shelf, byId: ReadonlyMap<number, StoredChannel>): void {
   const step = database.prepare(
-    `SELECT id, channel, offset, time, data, name, user, session, exclude FROM publications
+    `SELECT id, channel, offset, time, data, name, user, session, exclude, encoding FROM publications
      WHERE id < ? ORDER BY id DESC LIMIT ${BODIES_STEP}`,
   );
   const found: (() => void)[] = [];

@@ -11,7 +11,7 @@ import type { Database } from "bun:sqlite";
 export const APPLICATION_ID = 0x6c776462;
 
 /** Raised with every change of the tables; a file with a higher one belongs to a newer Longwire. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 const TABLES = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -39,7 +39,8 @@ CREATE TABLE publications (
   name TEXT,
   user TEXT,
   session TEXT,
-  exclude TEXT
+  exclude TEXT,
+  encoding TEXT
 );
 
 CREATE TABLE keys (
@@ -74,15 +75,24 @@ export function createTables(database: Database): void {
   );
 }
 
+/** What brings the tables from one version to the next: the first from 1 to 2. */
+const MIGRATIONS: readonly string[] = ["ALTER TABLE publications ADD COLUMN encoding TEXT"];
+
+/** Brings tables of an older version up to this one, in one transaction. */
+export function migrateTables(database: Database, version: number): void {
+  const steps = MIGRATIONS.slice(version - 1);
+  database.run(`BEGIN; ${steps.join("; ")}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`);
+}
+
 /** The statements of the way of a publication, prepared once. */
 export function prepareBroker(database: Database) {
   return {
     insertChannel: database.prepare("INSERT INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
     updateChannel: database.prepare("UPDATE channels SET top = ?, floor = ?, usedAt = ? WHERE id = ?"),
     deleteChannel: database.prepare("DELETE FROM channels WHERE id = ?"),
-    insertPublication: database.prepare("INSERT INTO publications VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+    insertPublication: database.prepare("INSERT INTO publications VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
     readPublication: database.prepare(
-      "SELECT offset, time, data, name, user, session, exclude FROM publications WHERE id = ?",
+      "SELECT offset, time, data, name, user, session, exclude, encoding FROM publications WHERE id = ?",
     ),
     deletePublications: database.prepare("DELETE FROM publications WHERE id BETWEEN ? AND ?"),
     insertKey: database.prepare("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?)"),

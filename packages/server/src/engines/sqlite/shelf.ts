@@ -35,14 +35,16 @@ type PublicationRow = [
   user: string | null,
   session: string | null,
   exclude: string | null,
+  encoding: "base64" | null,
 ];
 
 export function publicationOf(row: readonly unknown[]): Publication {
-  const [offset, time, data, name, user, session, exclude] = row as PublicationRow;
+  const [offset, time, data, name, user, session, exclude, encoding] = row as PublicationRow;
   return {
     offset,
     time,
     data,
+    encoding: encoding ?? undefined,
     name: name ?? undefined,
     user: user ?? undefined,
     session: session ?? undefined,
@@ -151,7 +153,7 @@ export class Shelf implements Housekeeping {
   insert(channel: StoredChannel, offset: number, time: number, draft: Draft): number {
     this.store(channel);
     const row = this.nextRow;
-    const { data, name, user, session, exclude } = draft;
+    const { data, encoding, name, user, session, exclude } = draft;
     this.statements.insertPublication.run(
       row,
       channel.id,
@@ -162,6 +164,7 @@ export class Shelf implements Housekeeping {
       user ?? null,
       session ?? null,
       exclude ?? null,
+      encoding ?? null,
     );
     this.nextRow = row + 1;
     return row;
