@@ -106,7 +106,7 @@ function listen(
     maxRequestBodySize: config.bodyBytesMax * 2,
     websocket: webSocketHandler(parts.gateway, config.messageBytesMax),
     fetch(request, server) {
-      const mount = mounts.get(splitUrl(request.url).path);
+      const mount = mounts.find(splitUrl(request.url).path);
       return mount === undefined ? http(request) : mount(request, server);
     },
   });
