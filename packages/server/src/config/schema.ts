@@ -99,6 +99,12 @@ export const SERVER_OPTIONS = {
     "127.0.0.1, or 0.0.0.0 when both an API key and a token secret are configured",
     "Address to listen on.",
   ),
+  presets: option(
+    list(word("ratchet", "swoole"), { allowed: "a list of ratchet and swoole", plainWords: true }),
+    [],
+    "Plain WebSocket chats as tutorials have them, see docs/presets.md: ratchet at `/` of `port` (channel ratchet:chat, to all but the sender), swoole at `/` of `swoolePort` (channel swoole:chat, to all). Each opens its namespace to everybody.",
+  ),
+  swoolePort: option(integer(0, 65_535), 9501, "Port of the preset swoole. 0 takes any free one."),
   dataDir: option(
     text,
     "./data",
@@ -162,6 +168,11 @@ export const SERVER_OPTIONS = {
   ),
   retryMs: option(integer(1, TIMER_MS_MAX), 2000, "How long a browser's EventSource waits before it connects again."),
   pollWaitSecondsMax: option(integer(0, 3600), 60, "The longest a long poll may wait for something to come."),
+  compression: option(
+    flag,
+    true,
+    "Compress for clients that ask for it: gzip on streams and poll answers, deflate on WebSockets that say so in their query.",
+  ),
   queueBytesMax: option(
     integer(16 * 1024, BYTES_MAX),
     1024 ** 2,
@@ -180,6 +191,16 @@ export const SERVER_OPTIONS = {
   ),
   bodyBytesMax: option(integer(1024, 1024 ** 3), 8 * 1024 ** 2, "The largest body of one HTTP request."),
   depthMax: option(integer(1, 1000), 64, "How deep arrays and objects may be nested in `data`."),
+  compression: option(
+    flag,
+    true,
+    "Whether streams and poll answers may be gzipped, and publications on WebSockets deflated, for clients that ask for it.",
+  ),
+  perMessageDeflate: option(
+    flag,
+    false,
+    "Negotiate permessage-deflate (RFC 7692) on WebSockets: for what clients send, and for frames of 1 KB and more that go to one of them alone. What many get at once is never compressed in this way: it would be compressed for each.",
+  ),
   subscriptionsMax: option(integer(1, COUNT_MAX), 200, "How many channels one session may subscribe to."),
   recoveryMax: option(
     integer(0, COUNT_MAX),
