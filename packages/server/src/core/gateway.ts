@@ -220,6 +220,10 @@ export class CoreGateway implements Gateway {
   #answer(session: Session, asked: Asked, error: unknown): void {
     if (error instanceof Disconnect) return this.core.goodbye(session, error);
     const failure = this.#failureOf(session, error);
+    if (asked.type === "connect" && session.state === "waiting" && session.connection.hearing === "nothing") {
+      // The request was all the client can say: there is no second attempt on this connection.
+      return this.core.goodbye(session, goodbyeOf(failure));
+    }
     const { code, message, retryMs } = failure;
     const { id, type, channel } = asked;
     if (type === "bare") {
@@ -275,6 +279,14 @@ const HANDSHAKE_GOODBYES = {
   tokenRequired: "missingToken",
 } as const;
 
+/** The goodbye that says what a failed `connect` says. */
+function goodbyeOf({ error, code, message }: ReplyError): Disconnect {
+  if (Object.hasOwn(HANDSHAKE_GOODBYES, error)) {
+    return new Disconnect(HANDSHAKE_GOODBYES[error as keyof typeof HANDSHAKE_GOODBYES], message);
+  }
+  return new Disconnect(remedyOf(code) === "retry" ? "unavailableNow" : "badRequest", message);
+}
+
 /** The handshake connects and subscribes. A client without frames cannot try again on this connection: a bad token is a goodbye. */
 async function connectByHandshake(core: Core, session: Session, handshake: Handshake): Promise<void> {
   const { token, client, session: resumed, channels, since } = handshake;
@@ -286,8 +298,7 @@ async function connectByHandshake(core: Core, session: Session, handshake: Hands
       ...(since instanceof Map && { since: Object.fromEntries(since) }),
     });
   } catch (error) {
-    if (!(error instanceof ReplyError) || !Object.hasOwn(HANDSHAKE_GOODBYES, error.error)) throw error;
-    throw new Disconnect(HANDSHAKE_GOODBYES[error.error as keyof typeof HANDSHAKE_GOODBYES], error.message);
+    throw error instanceof ReplyError ? goodbyeOf(error) : error;
   }
   for (const channel of channels) {
     if (session.subscription(channel) !== undefined) continue;

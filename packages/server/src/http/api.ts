@@ -7,12 +7,13 @@
 import { personalChannel } from "@longwire/protocol";
 import type { z } from "zod";
 import { ReplyError } from "../base/failures.ts";
+import { receiveBody } from "../base/request-body.ts";
 import type { Logger } from "../base/log.ts";
 import type { ApiKey } from "../config/api-key.ts";
 import type { Control } from "../ports/control.ts";
 import { emptyAnswer, failureAnswer, jsonAnswer, methodAnswer, replyErrorOf } from "./answers.ts";
 import { type AssetHandler, assetHandlers, type Assets } from "./assets.ts";
-import { parseBody, receiveBody } from "./body.ts";
+import { parseBody } from "./body.ts";
 import { channelOperations } from "./channels-api.ts";
 import { checked } from "./check.ts";
 import { readForm } from "./form.ts";

@@ -1,0 +1,150 @@
+/**
+ * Opening: the request of a one-way transport, which says everything there is to say: who, which channels, from where. In the query, or as
+ * `connect` and `subscribe` frames in the body or in the parameter `commands` (SPEC.md, OW-1).
+ */
+import { type Command, CommandFault, CURSOR_BYTES_MAX } from "@longwire/protocol";
+import { Disconnect, ReplyError } from "../base/failures.ts";
+import { decodeText, receiveBody } from "../base/request-body.ts";
+import type { Handshake } from "../ports/gateway.ts";
+import type { Protocol } from "../ports/protocol.ts";
+import { readHandshake } from "./handshake.ts";
+
+/** An epoch of 22 characters and an offset of 16 digits, with what stands between them. */
+const POSITION_BYTES_MAX = 41;
+
+export interface OpeningLimits {
+  readonly channelsMax: number;
+  readonly bodyBytesMax: number;
+}
+
+export interface Opening {
+  readonly handshake: Handshake;
+  /** Frames to be received first. */
+  readonly lines: readonly string[];
+  readonly parameters: URLSearchParams;
+  /** Leave out what a returning client knows. */
+  readonly quiet: boolean;
+}
+
+/**
+ * Reads the request. `channel`: from the path, percent-encoded; `lastEventId`: what counts before `since`. Throws `Disconnect(badRequest)`
+ * for what would be answered so on any transport, `ReplyError` for a body that is too large or did not arrive.
+ */
+export async function readOpening(
+  request: Request,
+  query: string,
+  limits: OpeningLimits,
+  more: { readonly channel?: string; readonly lastEventId?: string | null } = {},
+): Promise<Opening> {
+  const parameters = new URLSearchParams(query);
+  if (more.channel !== undefined) parameters.append("channel", decodeChannel(more.channel));
+  const lastEventId = more.lastEventId ?? parameters.get("lastEventId");
+  if (lastEventId !== null && lastEventId !== "") parameters.set("since", lastEventId);
+  const handshake = readHandshake(parameters.toString(), limits.channelsMax);
+  if (handshake.fault !== undefined) throw new Disconnect("badRequest", handshake.fault);
+  const lines = linesOf(parameters.get("commands") ?? "");
+  if (request.method === "POST") lines.push(...linesOf(decodeText(await receiveBody(request, limits.bodyBytesMax))));
+  const { token, session, channels, since } = handshake;
+  if (lines.length === 0 && channels.length === 0 && token === undefined && session === undefined) {
+    throw new Disconnect("badRequest", "name what to subscribe to: ?channels=a,b or frames in the body");
+  }
+  return { handshake, lines, parameters, quiet: flagOf(parameters, "quiet") || since instanceof Map };
+}
+
+/** A parameter that is `true`, or not there. */
+export function flagOf(parameters: URLSearchParams, name: string): boolean {
+  const value = parameters.get(name);
+  if (value !== null && value !== "true") throw new Disconnect("badRequest", `${name}: the only word is \`true\``);
+  return value === "true";
+}
+
+/** Refuses more channels than a cursor holds, whatever their positions will be. */
+export function requireCursorRoom({ handshake, lines }: Opening): void {
+  let bytes = 0;
+  for (const channel of handshake.channels) bytes += Buffer.byteLength(channel) + POSITION_BYTES_MAX;
+  // Of a line, its channel's name is all that goes into the cursor; the rest of it is shorter than what is added here.
+  for (const line of lines) bytes += subscribedBytes(line);
+  if (Math.ceil((bytes * 4) / 3) > CURSOR_BYTES_MAX) {
+    throw new Disconnect("badRequest", `channels: a cursor of ${CURSOR_BYTES_MAX} bytes does not hold them all`);
+  }
+}
+
+function subscribedBytes(line: string): number {
+  try {
+    const { type, channel } = JSON.parse(line) as { type?: unknown; channel?: unknown };
+    return type === "subscribe" && typeof channel === "string" ? Buffer.byteLength(channel) + POSITION_BYTES_MAX : 0;
+  } catch {
+    // The protocol says what is wrong with it.
+    return 0;
+  }
+}
+
+/** The protocol while the opening is read: `connect` and `subscribe` alone, and a mistake in either refuses the request. */
+export function openingProtocol(protocol: Protocol): Protocol {
+  return {
+    ...protocol,
+    decode(data) {
+      const command = decodeOrRefuse(protocol, data);
+      if (command.type === "connect" || command.type === "subscribe") return command;
+      throw new Disconnect("badRequest", `\`${command.type}\` goes to POST /send`);
+    },
+    ...(protocol.several !== undefined && { several: openingProtocol(protocol.several) }),
+  };
+}
+
+function decodeOrRefuse(protocol: Protocol, data: string | Uint8Array): Command {
+  try {
+    return protocol.decode(data) as Command;
+  } catch (error) {
+    if (error instanceof CommandFault) throw new Disconnect("badRequest", error.message);
+    throw error;
+  }
+}
+
+/** What a returning client knows is left out: its greeting, and that its channels go on where it said (SPEC.md, OW-6). */
+export function quietProtocol(protocol: Protocol): Protocol {
+  return {
+    ...protocol,
+    encode(frame) {
+      const isKnown = frame.type === "connected" || (frame.type === "subscribed" && frame.recovered);
+      return isKnown && frame.id === undefined ? null : protocol.encode(frame);
+    },
+    ...(protocol.several !== undefined && { several: quietProtocol(protocol.several) }),
+  };
+}
+
+function decodeChannel(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    throw new Disconnect("badRequest", "channel: the path is not percent-encoded UTF-8");
+  }
+}
+
+function linesOf(text: string): string[] {
+  return text.split("\n").filter((line) => line.trim() !== "");
+}
+
+const STATUS: Readonly<Record<string, number>> = { badRequest: 400, refused: 403, replaced: 409, messageTooLarge: 413 };
+
+/** A goodbye before the answer began: its code and words in JSON, under the status that means the same to HTTP. */
+export function refusalAnswer(goodbye: Disconnect): Response {
+  const { code, message, disconnect, afterMs } = goodbye;
+  const status = STATUS[disconnect] ?? (code >= 4300 ? 401 : code >= 4200 ? 503 : 403);
+  const headers: Record<string, string> = { "cache-control": "no-store" };
+  if (status === 401) headers["www-authenticate"] = 'Bearer realm="longwire"';
+  if (afterMs !== undefined) headers["retry-after"] = String(Math.ceil(afterMs / 1000));
+  return Response.json({ error: { code, message } }, { status, headers });
+}
+
+/** Runs what answers a request; a goodbye that is thrown on the way is answered as one. */
+export async function answering(serve: () => Promise<Response>): Promise<Response> {
+  try {
+    return await serve();
+  } catch (error) {
+    if (error instanceof Disconnect) return refusalAnswer(error);
+    // A body that is too large or did not arrive.
+    if (error instanceof ReplyError) return refusalAnswer(new Disconnect("badRequest", error.message));
+    throw error;
+  }
+}
