@@ -1,23 +1,24 @@
 /** Which path is which transport and protocol. */
-import { ERRORS } from "@longwire/protocol";
 import type { Server } from "bun";
 import { ReplyError } from "../base/failures.ts";
 import { failureAnswer, methodAnswer } from "../http/answers.ts";
-import { splitUrl } from "../http/router.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import type { Protocol } from "../ports/protocol.ts";
-import { dataProtocol } from "../protocols/bare.ts";
+import { BareProtocol, dataProtocol } from "../protocols/bare.ts";
 import { nativeProtocol } from "../protocols/native.ts";
-import { readHandshake } from "../transports/handshake.ts";
-import { WebSocketConnection, type WebSocketFanout } from "../transports/websocket.ts";
+import { deflatedProtocol } from "../protocols/deflated.ts";
+import { readChannelHandshake, readHandshake } from "../transports/handshake.ts";
+import type { WebSocketConnection } from "../transports/websocket.ts";
+import { presetMount } from "./presets.ts";
+import { requireOrigin, type UpgradeParts, webSocketMount } from "./upgrade.ts";
 
-export interface MountParts {
+export interface MountParts extends UpgradeParts {
   readonly gateway: Gateway;
-  readonly fanout: WebSocketFanout;
-  readonly originAllowed: (origin: string | null, host: string | null) => boolean;
   readonly depthMax: number;
   readonly channelsMax: number;
-  readonly draining: () => boolean;
+  readonly compression: boolean;
+  /** Whether plain WebSockets at `/` are in the chat of the preset. */
+  readonly ratchet: boolean;
 }
 
 type WebServer = Server<WebSocketConnection>;
@@ -35,60 +36,47 @@ export interface Mounts {
 
 /** Long connections by path. */
 export function createMounts(parts: MountParts): Mounts {
-  const native = nativeProtocol(parts.depthMax);
-  const data = dataProtocol(parts.depthMax);
   /** By the whole path; a path that ends with `/` takes one more segment. */
   const mounts = new Map<string, Mount>([
-    ["/ws", webSocketMount(parts, (query) => (wantsData(query) ? data : native))],
+    ["/ws", nativeMount(parts)],
+    ["/raw/", rawMount(parts)],
   ]);
+  if (parts.ratchet) mounts.set("/", presetMount(parts, "ratchet"));
   return {
     find(path) {
       const mount = mounts.get(path);
       if (mount !== undefined) return (request, server) => mount(request, server, "");
       const end = path.lastIndexOf("/") + 1;
-      const deep = mounts.get(path.slice(0, end));
-      if (deep === undefined || end === path.length) return undefined;
+      // `/` itself takes no segment.
+      const deep = end > 1 && end < path.length ? mounts.get(path.slice(0, end)) : undefined;
+      if (deep === undefined) return undefined;
       return (request, server) => deep(request, server, path.slice(end));
     },
   };
 }
 
-function wantsData(query: string): boolean {
-  return query !== "" && new URLSearchParams(query).get("frames") === "data";
-}
-
-function webSocketMount(parts: MountParts, protocolOf: (query: string) => Protocol): Mount {
-  return (request, server) => {
-    try {
-      const { query } = splitUrl(request.url);
-      const handshake = readHandshake(query, parts.channelsMax);
-      if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-        const { code } = ERRORS.method;
-        const error = { code, message: "this is a WebSocket endpoint: connect with ws:// or wss://" };
-        return Response.json({ error }, { status: 426, headers: { upgrade: "websocket", connection: "Upgrade" } });
-      }
-      requireOrigin(parts, request);
-      if (parts.draining()) throw new ReplyError("unavailable", "the server is going away");
-      const connection = new WebSocketConnection(parts.fanout, protocolOf(query), handshake);
-      // The runtime looks at key and version, not at `Connection`.
-      if (asksForUpgrade(request) && server.upgrade(request, { data: connection })) return undefined;
-      throw new ReplyError("badField", "the WebSocket handshake is not valid (RFC 6455 section 4.2.1)");
-    } catch (error) {
-      if (error instanceof ReplyError) return failureAnswer(error);
-      throw error;
-    }
+function nativeMount(parts: MountParts): Mount {
+  const native = nativeProtocol(parts.depthMax);
+  const data = dataProtocol(parts.depthMax);
+  const deflated = parts.compression ? deflatedProtocol(native) : native;
+  const protocolOf = (query: string): Protocol => {
+    if (query === "") return native;
+    const parameters = new URLSearchParams(query);
+    if (parameters.get("frames") === "data") return data;
+    return parameters.get("compress") === "deflate" ? deflated : native;
   };
+  return webSocketMount(parts, "this is a WebSocket endpoint: connect with ws:// or wss://", (query) => ({
+    protocol: protocolOf(query),
+    handshake: readHandshake(query, parts.channelsMax),
+  }));
 }
 
-function requireOrigin(parts: MountParts, request: Request): void {
-  const origin = request.headers.get("origin");
-  if (parts.originAllowed(origin, request.headers.get("host"))) return;
-  throw new ReplyError("forbidden", `pages from ${origin ?? ""} may not connect; add the origin to \`origins\``);
-}
-
-function asksForUpgrade(request: Request): boolean {
-  const tokens = request.headers.get("connection")?.split(",") ?? [];
-  return tokens.some((token) => token.trim().toLowerCase() === "upgrade");
+function rawMount(parts: MountParts): Mount {
+  const hint = "plain WebSockets for this channel are taken here: connect with ws:// or wss://";
+  return webSocketMount(parts, hint, (query, tail) => {
+    const handshake = readChannelHandshake(query, tail);
+    return { protocol: new BareProtocol(handshake.channels[0] ?? "", true), handshake };
+  });
 }
 
 /** Requests of pages: from allowed origins, with an answer that such a page may read. */

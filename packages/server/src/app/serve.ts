@@ -3,25 +3,30 @@ import { resolve } from "node:path";
 import type { Server } from "bun";
 import { originCheck } from "../auth/origin.ts";
 import { systemClock } from "../base/clock.ts";
-import { StartupError } from "../base/failures.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/schema.ts";
 import { createHttp } from "../http/api.ts";
 import { splitUrl } from "../http/router.ts";
-import { WebSocketFanout, webSocketHandler, type WebSocketConnection } from "../transports/websocket.ts";
+import { WebSocketFanout, type WebSocketConnection } from "../transports/websocket.ts";
 import { demoAssets } from "./assets.ts";
 import { type Composition, compose } from "./compose.ts";
 import { createMounts } from "./mounts.ts";
 import { postureOf, type Posture } from "./posture.ts";
+import { openSwoole } from "./presets.ts";
 import { settingsOf } from "./settings.ts";
 import { tidyAfterRush } from "./tidy.ts";
 import { VERSION } from "./version.ts";
+import { openWebServer } from "./web-server.ts";
+
+type WebServer = Server<WebSocketConnection>;
 
 /** How long requests in flight may still take once all clients are gone. */
 const ANSWER_MS = 1000;
 
 export interface RunningGateway {
   readonly url: string;
+  /** Port of the preset swoole, where it is on. */
+  readonly swoolePort: number | undefined;
   /** Tells clients to come back elsewhere, waits for them within `drainSeconds`, keeps what was accepted, and lets go. */
   stop(): Promise<void>;
 }
@@ -31,36 +36,37 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
   const posture = postureOf(config);
   const settings = settingsOf(config, posture, VERSION);
   const parts = compose(config, settings, log);
-  const fanout = new WebSocketFanout();
   let draining = false;
-  let server: Server<WebSocketConnection>;
+  const servers: WebServer[] = [];
   try {
-    server = listen(config, posture, parts, fanout, () => draining, log);
+    openWebServers(servers, config, posture, parts, () => draining, log);
   } catch (error) {
+    for (const server of servers) await server.stop(true);
     parts.stop();
     await parts.engine.close();
-    throw startupErrorOf(error, posture.host, config.port);
+    throw error;
   }
-  fanout.attach(server);
+  const [server, swoole] = servers;
   const tidying = tidyAfterRush(
     systemClock,
     () => parts.changes(),
     () => Bun.gc(true),
   );
-  const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server.port}`;
-  log.info("listening", { url, engine: config.engine, version: VERSION });
+  const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server?.port}`;
+  log.info("listening", { url, swoolePort: swoole?.port, engine: config.engine, version: VERSION });
   if (posture.madeKeyFile !== undefined) process.stdout.write(welcome(url, posture, config.tokenSecret !== undefined));
 
   return {
     url,
+    swoolePort: swoole?.port,
     async stop() {
       draining = true;
       log.info("stopping", { drainSeconds: config.drainSeconds });
       // No new connections; those there are told, requests in flight are answered.
-      const idle = server.stop();
+      const idle = Promise.all(servers.map((one) => one.stop()));
       await parts.drain(config.drainSeconds * 1000);
       await Promise.race([idle, new Promise<void>((resolve) => systemClock.after(ANSWER_MS, resolve))]);
-      await server.stop(true);
+      await Promise.all(servers.map((one) => one.stop(true)));
       tidying.cancel();
       parts.stop();
       await parts.engine.close();
@@ -69,71 +75,51 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
   };
 }
 
-function listen(
+/** Those that could be opened are in `servers`, also when the next one throws. */
+function openWebServers(
+  servers: WebServer[],
   config: Config,
   posture: Posture,
-  parts: Composition,
-  fanout: WebSocketFanout,
+  { gateway, control, engine }: Composition,
   draining: () => boolean,
   log: Logger,
-): Server<WebSocketConnection> {
+): void {
+  const originAllowed = originCheck(config.origins, posture.loopback, posture.hasTokens);
+  const { host } = posture;
   const http = createHttp({
-    control: parts.control,
+    control,
     keys: posture.keys,
     log,
-    health: () => (draining() ? { ready: false, reason: "the server is going away" } : parts.engine.health()),
+    health: () => (draining() ? { ready: false, reason: "the server is going away" } : engine.health()),
     limits: config,
     assets: demoAssets(posture.demo),
     version: VERSION,
   });
+  const fanout = new WebSocketFanout(config.perMessageDeflate);
   const mounts = createMounts({
-    gateway: parts.gateway,
+    gateway,
     fanout,
-    originAllowed: originCheck(config.origins, posture.loopback, posture.hasTokens),
+    originAllowed,
     depthMax: config.depthMax,
     channelsMax: config.subscriptionsMax,
+    compression: config.compression,
+    ratchet: config.presets.includes("ratchet"),
     draining,
   });
-  return Bun.serve<WebSocketConnection>({
-    port: config.port,
-    hostname: posture.host,
-    // Left out, the runtime shares the port: a second server would start in silence and get every other client (measured).
-    reusePort: false,
-    development: false,
-    // Keep-alive connections of backends; long connections are the core's to watch.
-    idleTimeout: 120,
-    // Ours is counted while reading and answers in JSON; the runtime's is a second fence.
-    maxRequestBodySize: config.bodyBytesMax * 2,
-    websocket: webSocketHandler(parts.gateway, config.messageBytesMax),
-    fetch(request, server) {
-      const mount = mounts.find(splitUrl(request.url).path);
-      return mount === undefined ? http(request) : mount(request, server);
-    },
-  });
-}
-
-function startupErrorOf(error: unknown, host: string, port: number): unknown {
-  const { code, message } = error as { code?: string; message?: string };
-  const where = `${host}:${port}`;
-  if (code === "EADDRINUSE") {
-    return new StartupError(
-      `port: ${where} is in use by another program`,
-      `stop that program, or take another port: --port ${port + 1} or LONGWIRE_PORT`,
-    );
-  }
-  if (code === "EACCES") {
-    return new StartupError(
-      `port: this user may not listen on ${where}`,
-      "take a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
-    );
-  }
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || /listen/i.test(message ?? "")) {
-    return new StartupError(
-      `host: cannot listen on ${where}: ${message ?? code ?? ""}`,
-      "take an address of this machine, or leave `host` out",
-    );
-  }
-  return error;
+  servers.push(
+    openWebServer({
+      config,
+      host,
+      option: "port",
+      gateway,
+      fanout,
+      fetch(request, server) {
+        const mount = mounts.find(splitUrl(request.url).path);
+        return mount === undefined ? http(request) : mount(request, server);
+      },
+    }),
+  );
+  if (config.presets.includes("swoole")) servers.push(openSwoole({ config, host, gateway, originAllowed, draining }));
 }
 
 /** What a newcomer sees: a page to open and a line to paste. The key itself stays in its file. */

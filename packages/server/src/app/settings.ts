@@ -2,6 +2,7 @@
 import { type ChannelOptions, channelOptionsOf, type Config, type NamespaceOptions } from "../config/schema.ts";
 import type { ChannelOptions as CoreChannelOptions, Settings } from "../core/settings.ts";
 import type { Posture } from "./posture.ts";
+import { PRESET_NAMESPACES } from "./presets.ts";
 
 /** Channels of the demo page: open to everybody on this machine. */
 const DEMO: NamespaceOptions = {
@@ -16,6 +17,9 @@ export function settingsOf(config: Config, posture: Posture, version: string): S
   const namespaces = new Map<string, CoreChannelOptions>();
   const resolve = (options: ChannelOptions): CoreChannelOptions => channelSettings(options, posture);
   for (const name of Object.keys(config.namespaces)) namespaces.set(name, resolve(channelOptionsOf(config, name)));
+  for (const preset of config.presets) {
+    namespaces.set(preset, resolve({ ...config.channels, ...PRESET_NAMESPACES[preset], ...config.namespaces[preset] }));
+  }
   if (posture.demo) namespaces.set("demo", resolve({ ...config.channels, ...DEMO, ...config.namespaces["demo"] }));
   return {
     version,

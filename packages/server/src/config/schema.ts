@@ -173,6 +173,11 @@ export const SERVER_OPTIONS = {
     true,
     "Compress for clients that ask for it: gzip on streams and poll answers, deflate on WebSockets that say so in their query.",
   ),
+  perMessageDeflate: option(
+    flag,
+    false,
+    "Negotiate permessage-deflate (RFC 7692) on WebSockets: for what clients send, and for frames of 1 KB and more that go to one of them alone. What many get at once is never compressed in this way: it would be compressed for each.",
+  ),
   queueBytesMax: option(
     integer(16 * 1024, BYTES_MAX),
     1024 ** 2,
@@ -191,16 +196,6 @@ export const SERVER_OPTIONS = {
   ),
   bodyBytesMax: option(integer(1024, 1024 ** 3), 8 * 1024 ** 2, "The largest body of one HTTP request."),
   depthMax: option(integer(1, 1000), 64, "How deep arrays and objects may be nested in `data`."),
-  compression: option(
-    flag,
-    true,
-    "Whether streams and poll answers may be gzipped, and publications on WebSockets deflated, for clients that ask for it.",
-  ),
-  perMessageDeflate: option(
-    flag,
-    false,
-    "Negotiate permessage-deflate (RFC 7692) on WebSockets: for what clients send, and for frames of 1 KB and more that go to one of them alone. What many get at once is never compressed in this way: it would be compressed for each.",
-  ),
   subscriptionsMax: option(integer(1, COUNT_MAX), 200, "How many channels one session may subscribe to."),
   recoveryMax: option(
     integer(0, COUNT_MAX),

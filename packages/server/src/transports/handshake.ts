@@ -10,12 +10,36 @@ const NOTHING: Handshake = { channels: [] };
  * browser shows a page nothing of an HTTP answer to a failed upgrade, but a close code and its reason.
  */
 export function readHandshake(query: string, channelsMax: number): Handshake {
-  if (query === "") return NOTHING;
+  return query === "" ? NOTHING : orFault(() => parseHandshake(query, channelsMax));
+}
+
+/** The same where the path names the one channel. `segment` is percent-encoded. */
+export function readChannelHandshake(query: string, segment: string): Handshake {
+  return orFault(() => {
+    const channel = decodeSegment(segment);
+    const fault = channelFault(channel);
+    if (fault !== undefined) throw new ReplyError("badChannel", fault, undefined, "channel");
+    const parameters = new URLSearchParams(query);
+    if (parameters.has("channel") || parameters.has("channels"))
+      throw new ReplyError("badField", "the path names the one channel", undefined, "channels");
+    return { ...parseHandshake(query, 0), channels: [channel] };
+  });
+}
+
+function orFault(read: () => Handshake): Handshake {
   try {
-    return parseHandshake(query, channelsMax);
+    return read();
   } catch (error) {
     if (error instanceof ReplyError) return { channels: [], fault: `${error.path ?? ""}: ${error.message}` };
     throw error;
+  }
+}
+
+function decodeSegment(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    throw new ReplyError("badChannel", "the path is not percent-encoded UTF-8", undefined, "channel");
   }
 }
 

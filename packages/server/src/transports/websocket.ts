@@ -19,7 +19,7 @@ export class WebSocketConnection implements Connection {
   session: SessionHandle | null = null;
 
   constructor(
-    readonly fanout: Fanout,
+    readonly fanout: WebSocketFanout,
     readonly protocol: Protocol,
     /** Needed once, at opening; not kept for the life of the connection. */
     public handshake: Handshake | null,
@@ -38,11 +38,12 @@ export class WebSocketConnection implements Connection {
   send(frames: readonly Frame[]): void {
     const { socket } = this;
     if (socket === null) return;
+    const { perMessageDeflate } = this.fanout;
     const [only] = frames;
-    if (frames.length === 1 && only !== undefined) sendFrame(socket, only);
+    if (frames.length === 1 && only !== undefined) sendFrame(socket, only, perMessageDeflate);
     else if (frames.length > 1) {
       socket.cork(() => {
-        for (const frame of frames) sendFrame(socket, frame);
+        for (const frame of frames) sendFrame(socket, frame, perMessageDeflate);
       });
     }
   }
@@ -92,9 +93,13 @@ export class WebSocketConnection implements Connection {
   }
 }
 
-function sendFrame(socket: ServerWebSocket<WebSocketConnection>, frame: Frame): void {
-  if (typeof frame === "string") socket.sendText(frame, false);
-  else socket.sendBinary(frame, false);
+/** Smaller frames are not worth the work. */
+const DEFLATED_LENGTH_MIN = 1024;
+
+function sendFrame(socket: ServerWebSocket<WebSocketConnection>, frame: Frame, perMessageDeflate: boolean): void {
+  const deflated = perMessageDeflate && frame.length >= DEFLATED_LENGTH_MIN;
+  if (typeof frame === "string") socket.sendText(frame, deflated);
+  else socket.sendBinary(frame, deflated);
 }
 
 /** The reason of a close frame has 123 bytes (RFC 6455 section 5.5). */
@@ -104,14 +109,19 @@ function reasonOf(text: string): string {
 }
 
 /** The handlers of `Bun.serve({ websocket })`; one for all paths, since the connection knows its protocol. */
-export function webSocketHandler(gateway: Gateway, messageBytesMax: number): WebSocketHandler<WebSocketConnection> {
+export function webSocketHandler(
+  gateway: Gateway,
+  messageBytesMax: number,
+  perMessageDeflate = false,
+): WebSocketHandler<WebSocketConnection> {
   return {
     data: undefined as unknown as WebSocketConnection,
     backpressureLimit: 0,
     closeOnBackpressureLimit: false,
     idleTimeout: 0,
     sendPings: false,
-    perMessageDeflate: false,
+    // One compressor and one decompressor for all: those of a connection's own would hold tens of kilobytes each.
+    perMessageDeflate: perMessageDeflate && { compress: "shared", decompress: "shared" },
     maxPayloadLength: messageBytesMax,
     open(socket) {
       const connection = socket.data;
@@ -152,6 +162,9 @@ export function webSocketHandler(gateway: Gateway, messageBytesMax: number): Web
 /** Topics of one Bun server. The server exists only after its handlers, so it is handed in afterwards. */
 export class WebSocketFanout implements Fanout {
   #server: Server<WebSocketConnection> | null = null;
+
+  /** `perMessageDeflate`: what goes to one connection alone may be compressed, if its client has agreed to it. */
+  constructor(readonly perMessageDeflate = false) {}
 
   attach(server: Server<WebSocketConnection>): void {
     this.#server = server;
