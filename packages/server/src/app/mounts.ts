@@ -1,34 +1,17 @@
 /** Which path is which transport and protocol. */
-import type { Server } from "bun";
-import { ReplyError } from "../base/failures.ts";
-import { failureAnswer, methodAnswer } from "../http/answers.ts";
-import type { Gateway } from "../ports/gateway.ts";
 import type { Protocol } from "../ports/protocol.ts";
 import { BareProtocol, dataProtocol } from "../protocols/bare.ts";
 import { nativeProtocol } from "../protocols/native.ts";
 import { deflatedProtocol } from "../protocols/deflated.ts";
 import { readChannelHandshake, readHandshake } from "../transports/handshake.ts";
-import type { WebSocketConnection } from "../transports/websocket.ts";
 import { presetMount } from "./presets.ts";
-import { requireOrigin, type UpgradeParts, webSocketMount } from "./upgrade.ts";
+import { type Mount, oneWayMounts, type OneWayParts, type WebServer } from "./one-way.ts";
+import { type UpgradeParts, webSocketMount } from "./upgrade.ts";
 
-export interface MountParts extends UpgradeParts {
-  readonly gateway: Gateway;
-  readonly depthMax: number;
-  readonly channelsMax: number;
-  readonly compression: boolean;
+export interface MountParts extends UpgradeParts, OneWayParts {
   /** Whether plain WebSockets at `/` are in the chat of the preset. */
   readonly ratchet: boolean;
 }
-
-type WebServer = Server<WebSocketConnection>;
-
-/** `tail`: the rest of the path, still percent-encoded, where the mount takes one. */
-export type Mount = (
-  request: Request,
-  server: WebServer,
-  tail: string,
-) => Response | undefined | Promise<Response | undefined>;
 
 export interface Mounts {
   find(path: string): ((request: Request, server: WebServer) => ReturnType<Mount>) | undefined;
@@ -40,6 +23,7 @@ export function createMounts(parts: MountParts): Mounts {
   const mounts = new Map<string, Mount>([
     ["/ws", nativeMount(parts)],
     ["/raw/", rawMount(parts)],
+    ...oneWayMounts(parts),
   ]);
   if (parts.ratchet) mounts.set("/", presetMount(parts, "ratchet"));
   return {
@@ -77,46 +61,4 @@ function rawMount(parts: MountParts): Mount {
     const handshake = readChannelHandshake(query, tail);
     return { protocol: new BareProtocol(handshake.channels[0] ?? "", true), handshake };
   });
-}
-
-/** Requests of pages: from allowed origins, with an answer that such a page may read. */
-export function httpMount(
-  parts: MountParts,
-  methods: readonly string[],
-  serve: (request: Request, server: WebServer, tail: string) => Promise<Response>,
-): Mount {
-  return async (request, server, tail) => {
-    const origin = request.headers.get("origin");
-    try {
-      requireOrigin(parts, request);
-      if (request.method === "OPTIONS") return readableBy(origin, preflightAnswer(methods));
-      if (!methods.includes(request.method)) return methodAnswer(request.method, methods.join(", "));
-      return readableBy(origin, await serve(request, server, tail));
-    } catch (error) {
-      if (error instanceof ReplyError) return readableBy(error.status === 403 ? null : origin, failureAnswer(error));
-      throw error;
-    }
-  };
-}
-
-/** A day: the browser's own limit is less. */
-const PREFLIGHT_SECONDS = 86_400;
-
-function preflightAnswer(methods: readonly string[]): Response {
-  return new Response(null, {
-    status: 204,
-    headers: {
-      "access-control-allow-methods": methods.join(", "),
-      "access-control-allow-headers": "content-type, authorization, last-event-id",
-      "access-control-max-age": String(PREFLIGHT_SECONDS),
-    },
-  });
-}
-
-function readableBy(origin: string | null, response: Response): Response {
-  if (origin !== null) {
-    response.headers.set("access-control-allow-origin", origin);
-    response.headers.append("vary", "origin");
-  }
-  return response;
 }

@@ -80,7 +80,7 @@ function openWebServers(
   servers: WebServer[],
   config: Config,
   posture: Posture,
-  { gateway, control, engine }: Composition,
+  { gateway, control, engine, turn }: Composition,
   draining: () => boolean,
   log: Logger,
 ): void {
@@ -98,11 +98,14 @@ function openWebServers(
   const fanout = new WebSocketFanout(config.perMessageDeflate);
   const mounts = createMounts({
     gateway,
+    turn,
     fanout,
     originAllowed,
     depthMax: config.depthMax,
     channelsMax: config.subscriptionsMax,
+    bodyBytesMax: config.bodyBytesMax,
     compression: config.compression,
+    retryMs: config.retryMs,
     ratchet: config.presets.includes("ratchet"),
     draining,
   });

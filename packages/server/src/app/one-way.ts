@@ -1,0 +1,99 @@
+/** One-way transports by path: who may ask, with which methods, and what a page of another origin may read of the answer. */
+import type { Server } from "bun";
+import { ReplyError } from "../base/failures.ts";
+import type { Turn } from "../base/turn.ts";
+import { failureAnswer, methodAnswer } from "../http/answers.ts";
+import { splitUrl } from "../http/router.ts";
+import type { Gateway } from "../ports/gateway.ts";
+import { dataProtocol } from "../protocols/bare.ts";
+import { eventStreamProtocol } from "../protocols/event-stream.ts";
+import { lineProtocol } from "../protocols/lines.ts";
+import { nativeProtocol } from "../protocols/native.ts";
+import { httpStreamTransport } from "../transports/http-stream.ts";
+import { sseTransport } from "../transports/sse.ts";
+import type { WebSocketConnection } from "../transports/websocket.ts";
+import { requireOrigin, type UpgradeParts } from "./upgrade.ts";
+
+export interface OneWayParts extends Pick<UpgradeParts, "originAllowed" | "draining"> {
+  readonly gateway: Gateway;
+  readonly turn: Turn;
+  readonly depthMax: number;
+  readonly channelsMax: number;
+  readonly bodyBytesMax: number;
+  readonly compression: boolean;
+  readonly retryMs: number;
+}
+
+export type WebServer = Server<WebSocketConnection>;
+
+/** `tail`: the rest of the path, still percent-encoded, where the mount takes one. */
+export type Mount = (
+  request: Request,
+  server: WebServer,
+  tail: string,
+) => Response | undefined | Promise<Response | undefined>;
+
+export function oneWayMounts(parts: OneWayParts): [string, Mount][] {
+  const native = nativeProtocol(parts.depthMax);
+  const data = dataProtocol(parts.depthMax);
+  const limits = parts;
+  const sse = sseTransport({
+    ...parts,
+    limits,
+    protocolOf: ({ data: isData, named }) => eventStreamProtocol(isData ? data : native, { named }),
+  });
+  const stream = httpStreamTransport({
+    ...parts,
+    limits,
+    protocolOf: ({ data: isData }) => (isData ? lineProtocol(data) : native),
+  });
+  const queryOf = (request: Request): string => splitUrl(request.url).query;
+  const events = httpMount(parts, ["GET"], (request, server, tail) => sse(request, server, queryOf(request), tail));
+  return [
+    ["/sse", events],
+    ["/sse/", events],
+    ["/stream", httpMount(parts, ["GET", "POST"], (request, server) => stream(request, server, queryOf(request)))],
+  ];
+}
+
+/** Requests of pages: from allowed origins, with an answer that such a page may read. */
+function httpMount(
+  parts: OneWayParts,
+  methods: readonly string[],
+  serve: (request: Request, server: WebServer, tail: string) => Promise<Response>,
+): Mount {
+  return async (request, server, tail) => {
+    const origin = request.headers.get("origin");
+    try {
+      requireOrigin(parts, request);
+      if (request.method === "OPTIONS") return readableBy(origin, preflightAnswer(methods));
+      if (!methods.includes(request.method)) return methodAnswer(request.method, methods.join(", "));
+      return readableBy(origin, await serve(request, server, tail));
+    } catch (error) {
+      if (error instanceof ReplyError) return readableBy(error.status === 403 ? null : origin, failureAnswer(error));
+      throw error;
+    }
+  };
+}
+
+/** A day: the browser's own limit is less. */
+const PREFLIGHT_SECONDS = 86_400;
+
+function preflightAnswer(methods: readonly string[]): Response {
+  return new Response(null, {
+    status: 204,
+    headers: {
+      "access-control-allow-methods": methods.join(", "),
+      "access-control-allow-headers": "content-type, authorization, last-event-id",
+      "access-control-max-age": String(PREFLIGHT_SECONDS),
+    },
+  });
+}
+
+function readableBy(origin: string | null, response: Response): Response {
+  if (origin !== null) {
+    response.headers.set("access-control-allow-origin", origin);
+    response.headers.append("vary", "origin");
+  }
+  return response;
+}

@@ -1,0 +1,59 @@
+/** HTTP streaming: `GET` or `POST /stream`, one frame per line for as long as both sides like (SPEC.md, group HS). */
+import type { Server } from "bun";
+import { Disconnect } from "../base/failures.ts";
+import type { Turn } from "../base/turn.ts";
+import type { Gateway } from "../ports/gateway.ts";
+import type { Protocol } from "../ports/protocol.ts";
+import { takesGzip } from "../wire/gzip.ts";
+import {
+  answering,
+  openingProtocol,
+  type OpeningLimits,
+  quietProtocol,
+  readOpening,
+  refusalAnswer,
+} from "./opening.ts";
+import { encodeText, SharedWrites, StreamConnection, type StreamKind } from "./stream.ts";
+import { TurnFanout } from "./turn-fanout.ts";
+
+export interface HttpStreamParts {
+  readonly gateway: Gateway;
+  readonly turn: Turn;
+  readonly limits: OpeningLimits;
+  readonly compression: boolean;
+  readonly draining: () => boolean;
+  /** Text without line breaks: native frames, or bare data. */
+  readonly protocolOf: (options: { readonly data: boolean }) => Protocol;
+}
+
+export type HttpStreamTransport = (request: Request, server: Server<unknown>, query: string) => Promise<Response>;
+
+const HEADERS = { "content-type": "application/x-ndjson; charset=utf-8" };
+
+export function httpStreamTransport(parts: HttpStreamParts): HttpStreamTransport {
+  const { gateway, turn } = parts;
+  const framed = (frames: readonly (string | Uint8Array)[]): Uint8Array => encodeText(frames, "\n");
+  const kindOf = (gzip: boolean): StreamKind => ({
+    gateway,
+    fanout: new TurnFanout(turn, framed),
+    gzip,
+    shared: new SharedWrites(),
+    heartbeat: new TextEncoder().encode("\n"),
+    cursorFrame: undefined,
+  });
+  const plain = kindOf(false);
+  const gzipped = kindOf(true);
+
+  return (request, server, query) =>
+    answering(async () => {
+      if (parts.draining()) return refusalAnswer(new Disconnect("shutdown"));
+      const { handshake, lines, parameters, quiet } = await readOpening(request, query, parts.limits);
+      const protocol = openingProtocol(parts.protocolOf({ data: parameters.get("frames") === "data" }));
+      const takes = parts.compression && takesGzip(request.headers.get("accept-encoding"));
+      const connection = new StreamConnection(takes ? gzipped : plain, server, request);
+      const session = gateway.open(connection, quiet ? quietProtocol(protocol) : protocol, handshake);
+      connection.session = session;
+      for (const line of lines) gateway.receive(session, line);
+      return connection.answer(HEADERS, refusalAnswer);
+    });
+}
