@@ -9,7 +9,7 @@ export class FramingFault extends Error {}
 
 export interface Framing {
   /**
-   * How many bytes at the beginning of `bytes` are the first whole packet, delimiters included; 0: not all of it is there yet. Called again
+   * How many bytes the first packet has, delimiters included, also when not all of them are there; 0: that cannot be told yet. Called again
    * with everything when more has come, so the cost of looking must not grow with what was seen before: `from` is how
    * many bytes an earlier call has seen. Throws `FramingFault`.
    */
@@ -18,4 +18,6 @@ export interface Framing {
   decode(packet: Uint8Array): Frame | null;
   /** The packet of one message. */
   encode(message: Frame): Uint8Array;
+  /** A packet that says nothing, where there is one: by sending it the server learns whether a client that has closed its side still reads. */
+  readonly idle?: Uint8Array;
 }

@@ -34,8 +34,8 @@ export interface Gateway {
    * to the connection; or when the session has ended. Replays may go on.
    */
   settled(session: SessionHandle): Promise<void>;
-  /** The client will say no more, but may still read: it gets its answers, and whatever it is subscribed to. */
-  ended(session: SessionHandle): void;
+  /** The client will say no more. Resolves when it has its answers, to whether it is subscribed to anything that it may still want to read. */
+  ended(session: SessionHandle): Promise<boolean>;
   /** The client's side took what was queued. */
   drained(session: SessionHandle): void;
   /** The connection's queue has grown behind the core's back (by topics): to be looked at. */
