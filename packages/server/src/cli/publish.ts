@@ -22,9 +22,12 @@ Publishes by the HTTP API and prints the server's answer, a line of JSON. DATA i
   longwire publish chat:lobby '{"text": "hello"}' --name greeting
   longwire publish --user bob 'your order is ready' --key order-1234
   longwire publish news hello --url https://push.example.com --api-key ...
+  longwire publish device:7 "$(base64 -w0 firmware.bin)" --encoding base64
 
   --user USER     to the personal channel of this user, in place of CHANNEL
   --name NAME     name of the event
+  --encoding base64
+                  DATA is base64 that stands for bytes
   --key KEY       idempotency key: the same publish again is stored once
   --url URL       the server; else LONGWIRE_URL, else the one that the configuration here starts
   --api-key KEY   else the configured one, else the one that the server made in its data folder
@@ -34,6 +37,7 @@ Publishes by the HTTP API and prints the server's answer, a line of JSON. DATA i
     const flags = readArguments(args, {
       user: "text",
       name: "text",
+      encoding: "text",
       key: "text",
       url: "text",
       "api-key": "text",
@@ -57,11 +61,14 @@ function bodyOf(flags: Arguments): Readonly<Record<string, unknown>> {
   if (flags.words.length !== (user === undefined ? 2 : 1)) {
     throw new UsageError(`publish takes ${wanted}; put DATA with spaces in quotes`);
   }
-  const data = dataOf(flags.words.at(-1) ?? "");
+  const encoding = flags.text("encoding");
+  const word = flags.words.at(-1) ?? "";
+  const data = encoding === undefined ? dataOf(word) : word;
   const channel = flags.words[0] ?? "";
   const fault = user === undefined ? channelFault(channel) : userFault(user);
   if (fault !== undefined) throw new UsageError(fault);
-  return { ...(user === undefined ? { channel } : { user }), data, name: flags.text("name"), key: flags.text("key") };
+  const target = user === undefined ? { channel } : { user };
+  return { ...target, data, encoding, name: flags.text("name"), key: flags.text("key") };
 }
 
 function dataOf(word: string): unknown {

@@ -1,5 +1,5 @@
 /** Puts values before their schemas and turns the first fault into the answer that names its place. */
-import { depthOf } from "@longwire/protocol";
+import { base64Fault, depthOf } from "@longwire/protocol";
 import type { z } from "zod";
 import { ReplyError } from "../base/failures.ts";
 
@@ -63,6 +63,18 @@ export function textOf(value: unknown, limits: ValueLimits, path?: string): stri
   requireDepth(value, limits, path);
   const text = JSON.stringify(value);
   requireSize(text, limits, path);
+  return text;
+}
+
+/** The same of what is to be said to clients, which stands for bytes where its `encoding` says so. */
+export function messageTextOf(
+  { data, encoding }: { readonly data: unknown; readonly encoding?: "base64" | undefined },
+  limits: ValueLimits,
+  path: string,
+): string {
+  const text = textOf(data, limits, path);
+  const fault = encoding === undefined ? undefined : base64Fault(data);
+  if (fault !== undefined) throw new ReplyError("badField", fault, undefined, path);
   return text;
 }
 

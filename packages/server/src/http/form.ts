@@ -2,7 +2,7 @@
  * Forms and queries: names and texts become the JSON value that the schema describes, which then checks it like any other body.
  *
  * A list comes as `channels=a,b`, repeated, or as PHP's http_build_query writes it (`channels[0]=a`); a repeated `channel` is
- * `channels`, where the schema has both. `data` is JSON if it parses, else a string.
+ * `channels`, where the schema has both. `data` is JSON if it parses, else a string; with `encoding=base64` it is text: `1234` and `true` are base64.
  */
 import { z } from "zod";
 import { ReplyError } from "../base/failures.ts";
@@ -22,11 +22,14 @@ export function readForm(text: string, schema: z.ZodType): Record<string, unknow
   if (fields === undefined) throw new ReplyError("contentType", "this takes `application/json` only");
   // Without a prototype: `__proto__` is to be refused as an unknown field, not to vanish.
   const value = Object.create(null) as Record<string, unknown>;
-  for (const [name, texts] of gather(text, fields)) {
+  const gathered = gather(text, fields);
+  const isEncoded = fields.has("encoding") && gathered.has("encoding");
+  for (const [name, texts] of gathered) {
     const field = fields.get(name);
     const [first = ""] = texts;
     if (field?.kind === "list") value[name] = texts.flatMap((item) => (item === "" ? [] : item.split(",")));
     else if (texts.length > 1) throw new ReplyError("badField", `\`${name}\` is given more than once`, undefined, name);
+    else if (name === "data" && isEncoded) value[name] = first.startsWith('"') ? parseOrKeep(first) : first;
     else value[name] = field === undefined ? first : coerce(first, field);
   }
   return value;

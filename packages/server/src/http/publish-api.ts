@@ -3,7 +3,7 @@ import { LABEL_LENGTH_MAX, personalChannel } from "@longwire/protocol";
 import type { Logger } from "../base/log.ts";
 import type { Control, PublishAnswer, PublishRequest } from "../ports/control.ts";
 import { failureBody, type FailureBody, replyErrorOf } from "./answers.ts";
-import { checked, textOf, type ValueLimits } from "./check.ts";
+import { checked, messageTextOf, type ValueLimits } from "./check.ts";
 import type { Grant } from "./guard.ts";
 import { operation, type Operation } from "./operation.ts";
 import * as schemas from "./schemas.ts";
@@ -35,7 +35,7 @@ export function publishOperations(parts: Parts): Operation[] {
       answer: schemas.publishAnswer,
       errors: ["badChannel", "tooLarge", "tooDeep", "conflict", "unavailable"],
       run({ body, grant }) {
-        const data = textOf(body.data, parts.limits, "data");
+        const data = messageTextOf(body, parts.limits, "data");
         const channel = singleTarget(body);
         if (channel === undefined) return attemptAll(parts, grant, body, data);
         grant.requireChannel(channel);
@@ -86,6 +86,9 @@ export function plainPublication(value: unknown): schemas.PublicationBody | unde
       case "exclude":
         if (typeof field !== "string" || field.length === 0 || field.length > LABEL_LENGTH_MAX) return undefined;
         break;
+      case "encoding":
+        if (field !== "base64") return undefined;
+        break;
       case "history":
         if (typeof field !== "boolean") return undefined;
         break;
@@ -106,7 +109,7 @@ function batchItem(parts: Parts, grant: Grant, item: unknown, index: number): Pr
   let data: string;
   try {
     body = plainPublication(item) ?? checked(schemas.publication, item, within);
-    data = textOf(body.data, parts.limits, `${within}.data`);
+    data = messageTextOf(body, parts.limits, `${within}.data`);
   } catch (error) {
     return Promise.resolve(failureBody(replyErrorOf(error, parts.log, { operation: "publishBatch", path: within })));
   }
@@ -133,7 +136,8 @@ async function attemptAll(
 }
 
 function requestOf(body: schemas.PublicationBody, channel: string, data: string): PublishRequest {
-  return { channel, data, name: body.name, key: body.key, exclude: body.exclude, history: body.history };
+  const { encoding, name, key, exclude, history } = body;
+  return { channel, data, encoding, name, key, exclude, history };
 }
 
 /** Publishes; a failure is the answer of this target alone. */

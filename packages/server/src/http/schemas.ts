@@ -24,6 +24,10 @@ const jsonObject = z
 
 const messageFields = {
   data: anyJson().describe("Any JSON value. In a form: JSON if it can be parsed, else a string."),
+  encoding: z
+    .literal("base64")
+    .optional()
+    .describe("`data` is a string of base64 (RFC 4648 section 4, padded) that stands for bytes."),
   name: label.optional().describe("What kind of message it is; clients can listen by name."),
 };
 
@@ -189,6 +193,7 @@ const historyEntry = z
   .object({
     offset,
     data: anyJson(),
+    encoding: z.literal("base64").exactOptional().describe("`data` is base64 that stands for bytes."),
     name: z.string().exactOptional(),
     user: z.string().exactOptional(),
     time: z.number().describe("Unix milliseconds."),

@@ -1,6 +1,6 @@
 /** `/api/sessions/…`: connected clients, one by one. */
 import type { Control } from "../ports/control.ts";
-import { textOf, type ValueLimits } from "./check.ts";
+import { messageTextOf, textOf, type ValueLimits } from "./check.ts";
 import { operation, type Operation } from "./operation.ts";
 import * as schemas from "./schemas.ts";
 
@@ -49,7 +49,11 @@ function actions(control: Control, limits: ValueLimits): Operation[] {
       body: schemas.message,
       errors: ["notFound", "tooLarge", "tooDeep"],
       run: ({ parameters, body }) =>
-        control.send(parameters.session, { data: textOf(body.data, limits, "data"), name: body.name }),
+        control.send(parameters.session, {
+          data: messageTextOf(body, limits, "data"),
+          encoding: body.encoding,
+          name: body.name,
+        }),
     }),
     operation({
       method: "POST",
