@@ -11,7 +11,7 @@ export interface BenchOptions {
   readonly peers: readonly PeerName[];
 }
 
-export const PEER_NAMES = ["ws", "socketio"] as const;
+export const PEER_NAMES = ["ws", "socketio", "nchan"] as const;
 export type PeerName = (typeof PEER_NAMES)[number];
 
 export interface Bench {

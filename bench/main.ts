@@ -11,16 +11,24 @@ import { Children } from "./children.ts";
 import { compileNative } from "./native.ts";
 import { type CommandLine, HELP, parseCommandLine, type SectionName } from "./options.ts";
 import { Report } from "./report.ts";
+import { runCompression } from "./sections/compression.ts";
 import { runFanout } from "./sections/fanout.ts";
 import { runGrowth } from "./sections/growth.ts";
 import { runMemory } from "./sections/memory.ts";
+import { runPoll } from "./sections/poll.ts";
 import { runPublish } from "./sections/publish.ts";
 import { runStart } from "./sections/start.ts";
+import { runStreams } from "./sections/streams.ts";
+import { runTransports } from "./sections/transports.ts";
 
 const SECTIONS: Readonly<Record<SectionName, (bench: Bench) => Promise<void>>> = {
   start: runStart,
   publish: runPublish,
   fanout: runFanout,
+  streams: runStreams,
+  transports: runTransports,
+  compression: runCompression,
+  poll: runPoll,
   memory: runMemory,
   growth: runGrowth,
 };

@@ -110,19 +110,22 @@ describe.skipIf(process.platform !== "linux" || compilerPath() === undefined)("n
     expect(posted.failure).toBe("503 full");
   });
 
-  test("the write loop writes each publication to every subscriber once", async () => {
-    const loop = children.start("write loop", [tools.writeloop]);
-    const port = Number(await loop.line("PORT", 5000));
-    const subscribers = await Subscribers.connect(children, tools, port, CONNECTIONS, { path: "/" });
-    const body = `{"t":%t,"p":"${"x".repeat(300)}"}`;
-    const posted = await post(children, tools, { port, path: "/", body, connections: 4, rate: 100, seconds: 0.3 });
-    let report = await subscribers.report();
-    while (report.messages < posted.ok * CONNECTIONS) report = await subscribers.report();
-    await subscribers.stop();
-    await children.stop(loop);
-    expect(report.frames).toBe(posted.ok * CONNECTIONS);
-    expect(posted.failed).toBe(0);
-  });
+  for (const reading of ["websocket", "sse"] as const) {
+    test(`the write loop writes each publication to every subscriber once (${reading})`, async () => {
+      const loop = children.start("write loop", [tools.writeloop]);
+      const port = Number(await loop.line("PORT", 5000));
+      const subscribers = await Subscribers.connect(children, tools, port, CONNECTIONS, { path: "/", reading });
+      const body = `{"t":%t,"p":"${"x".repeat(300)}"}`;
+      const posted = await post(children, tools, { port, path: "/", body, connections: 4, rate: 100, seconds: 0.3 });
+      let report = await subscribers.report();
+      while (report.messages < posted.ok * CONNECTIONS) report = await subscribers.report();
+      await subscribers.stop();
+      await children.stop(loop);
+      expect(report.frames).toBe(posted.ok * CONNECTIONS);
+      expect(report.closed).toBe(0);
+      expect(posted.failed).toBe(0);
+    });
+  }
 
   test("a refused handshake is an error that shows the answer", async () => {
     const server = Bun.serve({

@@ -1,12 +1,14 @@
 /**
  * The C programs of the bench: compiled at start, driven over their standard input and output.
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import type { Child, Children } from "./children.ts";
 
 export interface NativeTools {
   readonly wsload: string;
+  readonly streamload: string;
+  readonly pollload: string;
   readonly httpload: string;
   readonly writeloop: string;
 }
@@ -37,19 +39,35 @@ export async function compileNative(folder: string): Promise<NativeTools> {
     if (status !== 0) throw new Error(`${command.join(" ")}\n${errors}`);
     return output;
   };
-  const [wsload, httpload, writeloop] = await Promise.all([
+  const [wsload, streamload, pollload, httpload, writeloop] = await Promise.all([
     compile("wsload"),
+    compile("streamload"),
+    compile("pollload"),
     compile("httpload"),
     compile("writeloop"),
   ]);
-  return { wsload, httpload, writeloop };
+  return { wsload, streamload, pollload, httpload, writeloop };
 }
 
-/** How a WebSocket client subscribes. `%d` is the connection's number, `%s` its line of `valuesFile`. */
+/** How a client reads: WebSocket frames, server-sent events, lines of an HTTP body, lines of a TCP connection, long polls. */
+export type Reading = "websocket" | "sse" | "lines" | "tcp" | "poll";
+
+/** How a client subscribes. `%d` is the connection's number, `%s` its line of `valuesFile`. */
 export interface Subscription {
+  /** `websocket` unless said otherwise. */
+  readonly reading?: Reading;
+  /** Where it is not the server's main port. */
+  readonly port?: number;
+  /** Of a long poll with its query: `since` is appended. */
   readonly path: string;
-  /** A frame to send after the handshake. */
+  /** One further header. */
+  readonly header?: string;
+  /** A frame to send after the handshake, or the first lines of a TCP connection. */
   readonly first?: string;
+  /** Binary messages of a WebSocket are deflated frames. */
+  readonly deflated?: boolean;
+  /** A long poll is not followed by the next one until `poll` asks. */
+  readonly pollOnce?: boolean;
   /** Text of the frames that say "subscribed", and how many of them there are. */
   readonly ready?: string;
   readonly readyCount?: number;
@@ -57,12 +75,14 @@ export interface Subscription {
 }
 
 export interface SubscribersReport {
-  /** Text and binary frames, greetings not counted. */
+  /** Frames, events, lines or answers, greetings not counted. */
   readonly frames: number;
-  /** Those of them that carry a time stamp. */
+  /** Publications: what carries a time stamp. */
   readonly messages: number;
   /** Payload bytes. */
   readonly bytes: number;
+  /** All that came over the sockets. */
+  readonly wireBytes: number;
   readonly closed: number;
   readonly seconds: number;
   readonly spanSeconds: number;
@@ -72,7 +92,32 @@ export interface SubscribersReport {
   readonly maxUs: number;
 }
 
-/** A process with many WebSocket clients, all of them subscribed. */
+/** What long polls add. */
+export interface PollsReport extends SubscribersReport {
+  readonly answers: number;
+  /** Answers without a publication. */
+  readonly empty: number;
+  /** Answers of another status than 200. */
+  readonly refused: number;
+  /** Publications that a connection had got before. */
+  readonly repeats: number;
+  /** Polls that are open. */
+  readonly waiting: number;
+}
+
+/** What HTTP streams add. */
+export interface StreamsReport extends SubscribersReport {
+  /** Connections whose body is gzip. */
+  readonly compressed: number;
+}
+
+function instrument(tools: NativeTools, { reading = "websocket", pollOnce, deflated }: Subscription): string[] {
+  if (reading === "poll") return [tools.pollload, "--repoll", pollOnce === true ? "0" : "1"];
+  if (reading === "websocket") return [tools.wsload, "--deflated", deflated === true ? "1" : "0"];
+  return [tools.streamload, "--form", reading];
+}
+
+/** A process with many clients, all of them subscribed. */
 export class Subscribers {
   readonly connections: number;
   readonly connectSeconds: number;
@@ -93,13 +138,15 @@ export class Subscribers {
     connections: number,
     subscription: Subscription,
   ): Promise<Subscribers> {
-    const command = [tools.wsload, "--port", `${port}`, "--connections", `${connections}`];
+    const command = instrument(tools, subscription);
+    command.push("--port", `${subscription.port ?? port}`, "--connections", `${connections}`);
     command.push("--path", subscription.path, "--seconds", `${LIFETIME_SECONDS}`);
     if (subscription.first !== undefined) command.push("--first", subscription.first);
+    if (subscription.header !== undefined) command.push("--header", subscription.header);
     if (subscription.ready !== undefined) command.push("--ready", subscription.ready);
     if (subscription.readyCount !== undefined) command.push("--ready-count", `${subscription.readyCount}`);
     if (subscription.valuesFile !== undefined) command.push("--values", subscription.valuesFile);
-    const child = children.start("wsload", command);
+    const child = children.start(basename(command[0] ?? ""), command);
     const ready = JSON.parse(await child.line("READY", CONNECT_TIMEOUT_MS)) as { seconds: number };
     return new Subscribers(children, child, connections, ready.seconds);
   }
@@ -108,9 +155,15 @@ export class Subscribers {
     await this.#child.send("reset");
   }
 
-  async report(): Promise<SubscribersReport> {
+  /** The members that only some instruments add are for the caller to name. */
+  async report<Report extends SubscribersReport = SubscribersReport>(): Promise<Report> {
     await this.#child.send("report");
-    return JSON.parse(await this.#child.line("RESULT", REPORT_TIMEOUT_MS)) as SubscribersReport;
+    return JSON.parse(await this.#child.line("RESULT", REPORT_TIMEOUT_MS)) as Report;
+  }
+
+  /** Every client whose last poll was answered polls again. */
+  async poll(): Promise<void> {
+    await this.#child.send("poll");
   }
 
   async stop(): Promise<void> {

@@ -3,7 +3,17 @@ import { parseArgs } from "node:util";
 
 import { type BenchOptions, PEER_NAMES, type PeerName } from "./bench.ts";
 
-export const SECTION_NAMES = ["start", "publish", "fanout", "memory", "growth"] as const;
+export const SECTION_NAMES = [
+  "start",
+  "publish",
+  "fanout",
+  "streams",
+  "transports",
+  "compression",
+  "poll",
+  "memory",
+  "growth",
+] as const;
 export type SectionName = (typeof SECTION_NAMES)[number];
 
 export interface CommandLine extends BenchOptions {
@@ -14,11 +24,15 @@ export interface CommandLine extends BenchOptions {
 export const HELP = `Usage: npm run bench -- [section…] [options]
 
 Sections (all of them unless named):
-  start     start to ready, idle memory
-  publish   the publish API, against a bare Bun handler
-  fanout    CPU per delivery, latency and memory, beside a bare C write loop, ws and Socket.IO
-  memory    memory per idle connection at 15,000 connections
-  growth    cost per delivery with more subscribers and more channels
+  start        start to ready, idle memory
+  publish      the publish API, against a bare Bun handler
+  fanout       CPU per delivery, latency and memory, beside a bare C write loop, ws and Socket.IO
+  streams      the same for SSE, HTTP streams and TCP, beside the write loop and nginx with nchan
+  transports   what a connection and a delivery cost on each transport
+  compression  bytes on the wire and CPU per delivery with and without
+  poll         10,000 waiting long polls, all answered by one publication
+  memory       memory per idle connection of each transport at 15,000 connections
+  growth       cost per delivery with more subscribers and more channels
 
 Options:
   --seconds N    length of one measurement (4)

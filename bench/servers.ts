@@ -3,12 +3,13 @@
  * publishes over HTTP.
  */
 import { createHmac } from "node:crypto";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 
 import type { Bench, PeerName } from "./bench.ts";
 import type { Child } from "./children.ts";
 import type { Subscription } from "./native.ts";
+import { subscribedOver } from "./transports.ts";
 
 const START_TIMEOUT_MS = 20_000;
 const READY_POLL_MS = 2;
@@ -36,6 +37,8 @@ export interface MeasuredServer {
 export type Engine = "memory" | "sqlite";
 
 export interface LongwireServer extends MeasuredServer {
+  /** Of the listener with the framing `json`. */
+  readonly tcpPort: number;
   readonly startSeconds: number;
 }
 
@@ -60,7 +63,10 @@ export async function startWriteLoop(bench: Bench): Promise<MeasuredServer> {
   };
 }
 
-const PEERS: Readonly<Record<PeerName, { name: string; file: string; subscription: Subscription }>> = {
+/** Peers that are Node.js programs of ours. */
+export type ProgramPeer = Exclude<PeerName, "nchan">;
+
+const PEERS: Readonly<Record<ProgramPeer, { name: string; file: string; subscription: Subscription }>> = {
   ws: { name: "ws", file: "ws.mjs", subscription: { path: "/" } },
   socketio: {
     name: "Socket.IO",
@@ -70,7 +76,7 @@ const PEERS: Readonly<Record<PeerName, { name: string; file: string; subscriptio
   },
 };
 
-export async function startPeer(bench: Bench, peer: PeerName): Promise<MeasuredServer> {
+export async function startPeer(bench: Bench, peer: ProgramPeer): Promise<MeasuredServer> {
   const { name, file, subscription } = PEERS[peer];
   const [child, port] = await startHelper(bench, name, ["node", join(import.meta.dir, "peers", file)]);
   return { name, child, port, subscription, publication: plainPublication };
@@ -83,9 +89,17 @@ export async function startHandler(bench: Bench): Promise<MeasuredServer> {
   return { name: "bare Bun handler", child, port, subscription: { path: "/" }, publication: plainPublication };
 }
 
-export async function startLongwire(bench: Bench, engine: Engine): Promise<LongwireServer> {
+/** `more` are further flags of `serve`. */
+export async function startLongwire(
+  bench: Bench,
+  engine: Engine,
+  more: Readonly<Record<string, string>> = {},
+): Promise<LongwireServer> {
   const port = freePort();
+  const tcpPort = freePort();
   const flags = {
+    ...more,
+    ...("tcp-port" in more ? { "tcp-port": `${tcpPort}` } : {}),
     port: `${port}`,
     "data-dir": mkdtempSync(join(bench.folder, "data-")),
     engine,
@@ -104,26 +118,15 @@ export async function startLongwire(bench: Bench, engine: Engine): Promise<Longw
     name: `Longwire (${engine})`,
     child,
     port,
+    tcpPort,
     startSeconds: (performance.now() - begun) / 1000,
-    subscription: subscribed(["bench"]),
+    subscription: subscribedOver("websocket", { tcpPort }, ["bench"]),
     publication: {
       path: "/api/publish",
       header: `Authorization: Bearer ${API_KEY}`,
       body: plainPublication.body,
     },
   };
-}
-
-export function subscribed(channels: readonly string[]): Subscription {
-  const path = `/ws?channels=${channels.join(",")}`;
-  return { path, ready: '"type":"subscribed"', readyCount: channels.length };
-}
-
-/** Each connection with its own query, from a file of one query per line. */
-export function subscribedByQuery(bench: Bench, queries: readonly string[], channelCount: number): Subscription {
-  const valuesFile = join(mkdtempSync(join(bench.folder, "queries-")), "queries");
-  writeFileSync(valuesFile, `${queries.join("\n")}\n`);
-  return { path: "/ws?%s", ready: '"type":"subscribed"', readyCount: channelCount, valuesFile };
 }
 
 function tokenPart(value: unknown): string {
@@ -144,7 +147,7 @@ export function stampedData(bytes: number): string {
   return `{"t":%t,"p":"${"x".repeat(padding)}"}`;
 }
 
-function freePort(): number {
+export function freePort(): number {
   const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
   const { port } = server;
   server.stop(true);

@@ -1,5 +1,5 @@
 /*
- * What the three programs of the bench share: the clock, the latency histogram, CPU time of the process itself, options.
+ * What the programs of the bench share: the clock, the latency histogram, CPU time of the process itself, options.
  * Linux only (epoll, timerfd, addresses of the whole 127.0.0.0/8 network).
  */
 #ifndef LONGWIRE_BENCH_SUPPORT_H

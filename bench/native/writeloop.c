@@ -1,11 +1,11 @@
 /*
  * writeloop: the least a server can do for a fan-out, as the yardstick of the others. One write(2) per subscriber and
- * publication, the frame made once; no channels, no history, no checks, no queue (a write to a subscriber blocks).
+ * publication, the bytes made once; no channels, no history, no checks, no queue (a write to a subscriber blocks).
  *
  *   --port P        0 takes a free one; prints `PORT n`
  *
- * A request with `Upgrade` becomes a subscriber; the body of any other request goes to all subscribers. Ends when its
- * standard input ends.
+ * A request with `Upgrade` becomes a subscriber, and so does one with `Accept: text/event-stream`, whose answer is a chunked
+ * stream of events; the body of any other request goes to all subscribers. Ends when its standard input ends.
  */
 #define _GNU_SOURCE
 #include "support.h"
@@ -23,32 +23,42 @@ struct client {
   char *request;
 };
 
-static int *subscribers;
+struct subscriber {
+  int fd;
+  int events; /* gets server-sent events, not WebSocket frames */
+};
+
+/* The head makes the longest form longer than the body by less than this. */
+#define FORM_BYTES 64
+
+static struct subscriber *subscribers;
 static int subscriber_count, subscriber_room;
 static int epoll;
 
-static void subscribe(struct client *client) {
+static void subscribe(struct client *client, int events) {
   /* wsload always sends the sample key of RFC 6455 section 1.3, so the answer is the one printed there. */
-  static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                               "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+  static const char upgraded[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                 "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+  static const char streaming[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                                  "Transfer-Encoding: chunked\r\n\r\n";
+  const char *answer = events ? streaming : upgraded;
   epoll_ctl(epoll, EPOLL_CTL_DEL, client->fd, NULL);
   fcntl(client->fd, F_SETFL, 0);
-  if (!write_all(client->fd, answer, sizeof answer - 1)) {
+  if (!write_all(client->fd, answer, strlen(answer))) {
     close(client->fd);
   } else {
     if (subscriber_count == subscriber_room) {
       subscriber_room = subscriber_room * 2 + 1024;
-      subscribers = realloc(subscribers, (size_t)subscriber_room * sizeof(int));
+      subscribers = realloc(subscribers, (size_t)subscriber_room * sizeof *subscribers);
       if (subscribers == NULL) fail("out of memory");
     }
-    subscribers[subscriber_count++] = client->fd;
+    subscribers[subscriber_count++] = (struct subscriber){.fd = client->fd, .events = events};
   }
   free(client->request);
   free(client);
 }
 
-static void publish(const char *body, size_t length) {
-  static char frame[REQUEST_BYTES + 4];
+static size_t make_frame(char *frame, const char *body, size_t length) {
   size_t head = 2;
   frame[0] = (char)0x81;
   if (length < 126) {
@@ -60,9 +70,24 @@ static void publish(const char *body, size_t length) {
     head = 4;
   }
   memcpy(frame + head, body, length);
+  return head + length;
+}
+
+/* One chunk with one event. */
+static size_t make_event(char *chunk, const char *body, size_t length) {
+  size_t head = (size_t)sprintf(chunk, "%zx\r\ndata: ", length + 8);
+  memcpy(chunk + head, body, length);
+  memcpy(chunk + head + length, "\n\n\r\n", 4);
+  return head + length + 4;
+}
+
+static void publish(const char *body, size_t length) {
+  static char frame[REQUEST_BYTES + FORM_BYTES], event[REQUEST_BYTES + FORM_BYTES];
+  size_t frame_bytes = make_frame(frame, body, length), event_bytes = make_event(event, body, length);
   for (int i = 0; i < subscriber_count; i++) {
-    if (write_all(subscribers[i], frame, head + length)) continue;
-    close(subscribers[i]);
+    const struct subscriber *to = &subscribers[i];
+    if (write_all(to->fd, to->events ? event : frame, to->events ? event_bytes : frame_bytes)) continue;
+    close(to->fd);
     subscribers[i--] = subscribers[--subscriber_count];
   }
 }
@@ -85,7 +110,11 @@ static void receive(struct client *client) {
   char *end = strstr(client->request, "\r\n\r\n");
   if (end == NULL) return;
   if (strcasestr(client->request, "\r\nupgrade:") != NULL) {
-    subscribe(client);
+    subscribe(client, 0);
+    return;
+  }
+  if (strcasestr(client->request, "\r\naccept: text/event-stream") != NULL) {
+    subscribe(client, 1);
     return;
   }
   char *size = strcasestr(client->request, "\r\ncontent-length:");

@@ -4,10 +4,11 @@
  * share of the HTTP request in a delivery would change, which is no matter of size. For the same reason there is one
  * publisher with one request in flight: more would share writes where publications are small and frequent.
  */
-import { type Bench, median } from "../bench.ts";
-import { type FanoutFigures, measureFanout } from "../fanout-measurement.ts";
+import type { Bench } from "../bench.ts";
+import { type FanoutFigures, measureRounds } from "../fanout-measurement.ts";
 import { Subscribers } from "../native.ts";
-import { type MeasuredServer, stampedData, startLongwire, startWriteLoop, subscribedByQuery } from "../servers.ts";
+import { type MeasuredServer, stampedData, startLongwire, startWriteLoop } from "../servers.ts";
+import { subscribedOverEach } from "../transports.ts";
 
 const SUBSCRIBERS = [100, 1000, 5000, 15_000];
 const DELIVERIES_PER_SECOND = 20_000;
@@ -63,10 +64,8 @@ async function subscriberStep(bench: Bench, size: number, server: MeasuredServer
   const subscribers = await Subscribers.connect(children, tools, server.port, size, server.subscription);
   const figures = await measureRounds(bench, server, subscribers, {
     rate: DELIVERIES_PER_SECOND / size,
-    channel: "bench",
-    channels: 1,
-    data: stampedData(DATA_BYTES),
-    subscribersPerChannel: size,
+    body: server.publication.body("bench", stampedData(DATA_BYTES)),
+    deliveriesPerRequest: size,
     publisherConnections: 1,
   });
   await subscribers.stop();
@@ -79,41 +78,21 @@ async function channelStep(bench: Bench, size: number): Promise<Step> {
   const server = await startLongwire(bench, "sqlite");
   const connections = Math.max(size, CHANNEL_SUBSCRIBERS);
   const perConnection = Math.min(size, CHANNEL_SUBSCRIBERS);
-  const queries = Array.from({ length: connections }, (_, connection) => {
-    const names = Array.from({ length: perConnection }, (_, index) => `bench-${(connection + index) % size}`);
-    return `channels=${names.join(",")}`;
-  });
-  const subscription = subscribedByQuery(bench, queries, perConnection);
+  const each = Array.from({ length: connections }, (_, connection) => ({
+    channels: Array.from({ length: perConnection }, (_, index) => `bench-${(connection + index) % size}`),
+  }));
+  const subscription = subscribedOverEach("websocket", server, each, bench.folder);
   const subscribers = await Subscribers.connect(bench.children, bench.tools, server.port, connections, subscription);
   const figures = await measureRounds(bench, server, subscribers, {
     rate: CHANNEL_RATE,
-    channel: "bench-%d",
-    channels: size,
-    data: stampedData(DATA_BYTES),
-    subscribersPerChannel: CHANNEL_SUBSCRIBERS,
+    body: server.publication.body("bench-%d", stampedData(DATA_BYTES)),
+    modulo: size,
+    deliveriesPerRequest: CHANNEL_SUBSCRIBERS,
     publisherConnections: 1,
   });
   await subscribers.stop();
   await bench.children.stop(server.child);
   return { size, server: server.name, figures };
-}
-
-/** The round with the middle cost, after one to warm up. */
-async function measureRounds(
-  bench: Bench,
-  server: MeasuredServer,
-  subscribers: Subscribers,
-  load: Omit<Parameters<typeof measureFanout>[3], "seconds">,
-): Promise<FanoutFigures> {
-  const { rounds, seconds } = bench.options;
-  await measureFanout(bench, server, subscribers, { ...load, seconds: Math.min(2, seconds) });
-  const all: FanoutFigures[] = [];
-  for (let round = 0; round < rounds; round++) {
-    all.push(await measureFanout(bench, server, subscribers, { ...load, seconds }));
-  }
-  const cost = median(all.map(({ cpuUsPerDelivery }) => cpuUsPerDelivery));
-  const distance = (figures: FanoutFigures): number => Math.abs(figures.cpuUsPerDelivery - cost);
-  return all.reduce((best, figures) => (distance(figures) < distance(best) ? figures : best));
 }
 
 function say(bench: Bench, title: string, unit: string, steps: readonly Step[]): void {

@@ -1,7 +1,8 @@
-/** T3: resident memory per idle WebSocket connection, each with an identity of its own. */
+/** T3 and T4: resident memory per idle connection of each transport, each with an identity of its own. */
 import type { Bench } from "../bench.ts";
 import { Subscribers } from "../native.ts";
-import { startLongwire, subscribedByQuery, userToken } from "../servers.ts";
+import { startLongwire, userToken } from "../servers.ts";
+import { subscribedOverEach, TRANSPORT_NAMES, type Transport } from "../transports.ts";
 import { processTree, residentBytes } from "../usage.ts";
 
 const CONNECTIONS = 15_000;
@@ -12,41 +13,46 @@ const SETTLE_MS = 5000;
 const CHANNELS = 600;
 
 interface Shape {
+  readonly transport: Transport;
   readonly what: string;
   readonly channels: (connection: number) => string[];
-  readonly channelCount: number;
-  readonly targetKilobytes: number;
+  readonly target: { readonly id: string; readonly kilobytes: number };
 }
 
+const oneChannel = (): string[] => ["bench"];
+const sixChannels = (connection: number): string[] =>
+  Array.from({ length: 6 }, (_, index) => `room:${(connection * 6 + index) % CHANNELS}`);
+
 const SHAPES: readonly Shape[] = [
-  { what: "one channel", channels: () => ["bench"], channelCount: 1, targetKilobytes: 4 },
-  {
-    what: "six channels",
-    channels: (connection) => Array.from({ length: 6 }, (_, index) => `room:${(connection * 6 + index) % CHANNELS}`),
-    channelCount: 6,
-    targetKilobytes: 6,
-  },
+  { transport: "websocket", what: "one channel", channels: oneChannel, target: { id: "T3", kilobytes: 4 } },
+  { transport: "websocket", what: "six channels", channels: sixChannels, target: { id: "T3", kilobytes: 6 } },
+  ...(["sse", "stream", "poll", "tcp"] as const).map((transport) => ({
+    transport,
+    what: "one channel",
+    channels: oneChannel,
+    target: { id: "T4", kilobytes: 8 },
+  })),
 ];
 
 export async function runMemory(bench: Bench): Promise<void> {
   const rows = [];
   for (const shape of SHAPES) {
-    bench.report.say(`memory, ${CONNECTIONS} connections, ${shape.what}`);
+    bench.report.say(`memory, ${CONNECTIONS} connections, ${TRANSPORT_NAMES[shape.transport]}, ${shape.what}`);
     rows.push(await measure(bench, shape));
   }
-  bench.report.table(`Memory: ${CONNECTIONS} idle WebSocket connections with a JWT each`, rows);
+  bench.report.table(`Memory: ${CONNECTIONS} idle connections with a JWT each`, rows);
 }
 
-async function measure(bench: Bench, shape: Shape) {
+async function measure(bench: Bench, { transport, what, channels, target }: Shape) {
   const server = await startLongwire(bench, "sqlite");
   await Bun.sleep(SETTLE_MS);
   const resident = (): number => residentBytes(processTree(server.child.pid));
   const connect = (from: number, to: number): Promise<Subscribers> => {
-    const queries = Array.from({ length: to - from }, (_, index) => {
-      const connection = from + index;
-      return `channels=${shape.channels(connection).join(",")}&token=${userToken(`user-${connection}`)}`;
-    });
-    const subscription = subscribedByQuery(bench, queries, shape.channelCount);
+    const clients = Array.from({ length: to - from }, (_, index) => ({
+      channels: channels(from + index),
+      token: userToken(`user-${from + index}`),
+    }));
+    const subscription = subscribedOverEach(transport, server, clients, bench.folder);
     return Subscribers.connect(bench.children, bench.tools, server.port, to - from, subscription);
   };
   const idle = resident();
@@ -62,16 +68,18 @@ async function measure(bench: Bench, shape: Shape) {
   await bench.children.stop(server.child);
   if (closed > 0) throw new Error(`${closed} idle connections were closed by the server`);
   const kilobytes = (full - idle) / CONNECTIONS / 1024;
+  const name = TRANSPORT_NAMES[transport];
   bench.report.target({
-    id: "T3",
-    what: `memory per connection, identity and ${shape.what}`,
+    id: target.id,
+    what: `memory per connection, ${name}, identity and ${what}`,
     measured: kilobytes,
-    limit: shape.targetKilobytes,
+    limit: target.kilobytes,
     good: "at most",
     unit: "KB",
   });
   return {
-    each: shape.what,
+    transport: name,
+    each: what,
     "idle MB": idle / 2 ** 20,
     [`MB with ${CONNECTIONS}`]: full / 2 ** 20,
     "KB/connection": kilobytes,
