@@ -78,6 +78,36 @@ describe("publish", () => {
     expect([other.status, other.body.error.code]).toEqual([409, 111]);
   });
 
+  test("[BI-1] an encoding goes on with the data, from a publish, a batch and to a session", async () => {
+    const bytes = { data: "AP8=", encoding: "base64" };
+    await publish({ channel: "a", ...bytes });
+    await publish({ channels: ["b", "c"], ...bytes });
+    await api.call("POST", "/api/batch", {
+      publications: [
+        { channel: "d", ...bytes },
+        { channel: "e", data: "AP8=" },
+      ],
+    });
+    await api.call("POST", "/api/sessions/s1/send", bytes);
+    const encodings = api.control.calls.map(([, ...given]) => (given.at(-1) as { encoding?: string }).encoding);
+    expect(encodings).toEqual(["base64", "base64", "base64", "base64", undefined, "base64"]);
+  });
+
+  test("[BI-1] what is no base64 is refused with its path", async () => {
+    for (const data of ["AP8", "AP8=\n", "_-8=", 5, null, ["AP8="], { a: "AP8=" }]) {
+      const one = await publish({ channel: "a", data, encoding: "base64" });
+      expect([data, one.status, one.body.error]).toMatchObject([data, 400, { code: 102, path: "data" }]);
+      const publications = [{ channel: "a", data, encoding: "base64" }];
+      const { body } = await api.call("POST", "/api/batch", { publications });
+      expect(body.results).toMatchObject([{ error: { code: 102, path: "publications[0].data" } }]);
+      const sent = await api.call("POST", "/api/sessions/s1/send", { data, encoding: "base64" });
+      expect([sent.status, sent.body.error.path]).toEqual([400, "data"]);
+    }
+    const other = await publish({ channel: "a", data: "00", encoding: "hex" });
+    expect([other.status, other.body.error.path]).toEqual([400, "encoding"]);
+    expect(published()).toEqual([]);
+  });
+
   test("[PU-9] data may be any JSON value, and goes on as it came", async () => {
     const values = [null, false, 0, "", "ü\u0000\ud83d\ude00", [], {}, { a: { b: [1.5] } }];
     for (const data of values) expect((await publish({ channel: "a", data })).status).toBe(200);
@@ -146,6 +176,15 @@ describe("[AP-2] forms", () => {
   ];
   test.each(lists)("list %s", async (text) => {
     expect(await form(`${text}&data=1`)).toMatchObject([{ channel: "a" }, { channel: "b" }]);
+  });
+
+  test("[BI-1] with an encoding, data is text even where it would parse as JSON", async () => {
+    for (const data of ["1234", "true", "null", "%22AP8%3D%22", "%2B%2F%2B%2F", ""]) {
+      await form(`encoding=base64&channel=a&data=${data}`);
+    }
+    expect(published()).toEqual(["1234", "true", "null", "AP8=", "+/+/", ""]);
+    expect(await form("channel=a&data=12&encoding=base64")).toEqual([400, "data"]);
+    expect(await form("channel=a&data=1234&encoding=hex")).toEqual([400, "encoding"]);
   });
 
   test("flags are read where the field asks for one", async () => {
@@ -334,6 +373,7 @@ describe("plainPublication", () => {
     name: ["n", "", "n".repeat(200), "n".repeat(201), "😀".repeat(100), "😀".repeat(101), 1, null],
     key: ["k", "", "k".repeat(201), {}],
     exclude: ["s", "", 0],
+    encoding: ["base64", "base64", "hex", "", null, true],
     history: [true, false, "true", null, 0],
     typo: [1],
     __proto__x: [1],
@@ -367,6 +407,7 @@ describe("plainPublication", () => {
     for (const body of [
       { channel: "a", data: 1 },
       { user: "bob", data: null, name: "n", key: "k", exclude: "s", history: false },
+      { channel: "a", data: "AP8=", encoding: "base64" },
     ]) {
       expect(plainPublication(body)).toBe(body as never);
     }

@@ -196,6 +196,24 @@ export function brokerContract(engineName: string, open: OpenEngine): void {
         expect(await publishAll("a", 1, 1)).toEqual([2]);
       });
 
+      test("[BI-4] the same text under another encoding is a conflict, under the same one a repetition", async () => {
+        const text = draftOf("eA==", { key: "text" });
+        const bytes = draftOf("eA==", { key: "bytes", encoding: "base64" });
+        for (const draft of [text, bytes]) {
+          const { offset } = await broker.publish("a", draft);
+          expect(await broker.publish("a", draft)).toMatchObject({ offset, repeated: true });
+        }
+        for (const draft of [
+          { ...text, encoding: "base64" as const },
+          { ...bytes, encoding: undefined },
+        ]) {
+          expect(await broker.publish("a", draft).catch((error: unknown) => error)).toMatchObject({
+            error: "conflict",
+          });
+        }
+        expect(await publishAll("a", 1, 1)).toEqual([3]);
+      });
+
       test("[PU-4] a conflict in one turn leaves its neighbours alone", async () => {
         const results = await Promise.allSettled([
           broker.publish("a", draftOf("1", { key: "k" })),

@@ -170,7 +170,7 @@ function migrateDatabase(path: string, version: number): void {
   try {
     migrateTables(database, version);
   } catch (error) {
-    throw folderFault(path, codeOf(error));
+    throw startupFault(path, error);
   } finally {
     database.close(true);
   }
