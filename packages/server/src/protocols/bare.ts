@@ -9,8 +9,8 @@ import { nativeProtocol } from "./native.ts";
 
 /** `?frames=data`: what comes out is bare, what goes in is native. */
 export function dataProtocol(depthMax: number): Protocol {
-  const { decode } = nativeProtocol(depthMax);
-  return { ...outOf("data", textOf), decode };
+  const native = nativeProtocol(depthMax);
+  return { ...outOf("data", textOf), decode: (data) => native.decode(data) };
 }
 
 /** Bare in both directions, for one channel. `binary`: whether the transport keeps text and bytes apart. */
