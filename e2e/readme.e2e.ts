@@ -15,7 +15,7 @@ import { until } from "./support/wait.ts";
 
 const port = freePort();
 const url = `http://127.0.0.1:${port}`;
-const clone = makeClone({ LONGWIRE_PORT: String(port) });
+const clone = makeClone({ LONGWIRE_PORT: String(port), LONGWIRE_TCP_PORT: "0" });
 const blocks = await readCodeBlocks("README.md");
 const taken = new Set<CodeBlock>();
 /** Pages of the application: on another port, as a backend would serve them. */

@@ -257,12 +257,15 @@ describe("a first start", () => {
 
   test("[ST-7] [A-4] `npm start` runs the gateway; with port 0 the line that says it is ready names the port", async () => {
     const cwd = folder();
-    const child = Bun.spawn(["node", join(ROOT, "scripts/launch.mjs"), "--port=0", "--log-format=json"], {
-      cwd,
-      env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
-      stdout: "pipe",
-      stderr: "pipe",
-    });
+    const child = Bun.spawn(
+      ["node", join(ROOT, "scripts/launch.mjs"), "--port=0", "--tcp-port=0", "--log-format=json"],
+      {
+        cwd,
+        env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
     const errors = new Response(child.stderr).text();
     let out = "";
     let asked = false;

@@ -28,13 +28,12 @@ export function postureOf(config: Config): Posture {
   const hasSecret = config.tokenSecret !== undefined;
   const host = config.host ?? (hasKey && hasSecret ? "0.0.0.0" : "127.0.0.1");
   const loopback = isLoopback(host);
-  if (!hasKey && !hasSecret && !loopback) {
-    throw new StartupError(
-      `host: without an API key and a token secret the server serves this machine only, not ${host}`,
-      "set apiKey (LONGWIRE_API_KEY) and tokenSecret (LONGWIRE_TOKEN_SECRET), or leave `host` out",
-    );
+  const listeners = config.tcpListeners.map((listener) => listener.host ?? host);
+  if (!hasKey && !hasSecret) {
+    requireLoopback("host", host);
+    for (const [index, address] of listeners.entries()) requireLoopback(`tcpListeners[${index}].host`, address);
   }
-  const reader: Access = loopback && !hasSecret ? "everybody" : "signed-in";
+  const reader: Access = loopback && listeners.every(isLoopback) && !hasSecret ? "everybody" : "signed-in";
   return {
     host,
     loopback,
@@ -44,6 +43,14 @@ export function postureOf(config: Config): Posture {
     demo: config.demo ?? (!hasKey && !hasSecret),
     access: { subscribe: reader, publish: "token", presence: reader, history: reader },
   };
+}
+
+function requireLoopback(option: string, host: string): void {
+  if (isLoopback(host)) return;
+  throw new StartupError(
+    `${option}: without an API key and a token secret the server serves this machine only, not ${host}`,
+    "set apiKey (LONGWIRE_API_KEY) and tokenSecret (LONGWIRE_TOKEN_SECRET), or leave `host` out",
+  );
 }
 
 function configuredKeys({ apiKey, apiKeys }: Config): ApiKey[] {

@@ -4,12 +4,14 @@ import type { Server } from "bun";
 import { originCheck } from "../auth/origin.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
+import { setUserTimeout } from "../base/user-timeout.ts";
 import type { Config } from "../config/schema.ts";
 import { createHttp } from "../http/api.ts";
 import { splitUrl } from "../http/router.ts";
 import { WebSocketFanout, type WebSocketConnection } from "../transports/websocket.ts";
 import { demoAssets } from "./assets.ts";
 import { type Composition, compose } from "./compose.ts";
+import { type OpenListener, openListeners } from "./listeners.ts";
 import { createMounts } from "./mounts.ts";
 import { postureOf, type Posture } from "./posture.ts";
 import { openSwoole } from "./presets.ts";
@@ -27,6 +29,8 @@ export interface RunningGateway {
   readonly url: string;
   /** Port of the preset swoole, where it is on. */
   readonly swoolePort: number | undefined;
+  /** Ports of raw TCP: that of `tcpPort`, unless it is off, then those of `tcpListeners`. */
+  readonly tcpPorts: readonly number[];
   /** Tells clients to come back elsewhere, waits for them within `drainSeconds`, keeps what was accepted, and lets go. */
   stop(): Promise<void>;
 }
@@ -38,14 +42,17 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
   const parts = compose(config, settings, log);
   let draining = false;
   const servers: WebServer[] = [];
+  let listeners: readonly OpenListener[];
   try {
     openWebServers(servers, config, posture, parts, () => draining, log);
+    listeners = await openListeners(config, posture.host, parts, log);
   } catch (error) {
     for (const server of servers) await server.stop(true);
     parts.stop();
     await parts.engine.close();
     throw error;
   }
+  giveUpDeadPeers(config, [...servers, ...listeners.map(({ socket }) => socket)], log);
   const [server, swoole] = servers;
   const tidying = tidyAfterRush(
     systemClock,
@@ -53,20 +60,27 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
     () => Bun.gc(true),
   );
   const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server?.port}`;
-  log.info("listening", { url, swoolePort: swoole?.port, engine: config.engine, version: VERSION });
-  if (posture.madeKeyFile !== undefined) process.stdout.write(welcome(url, posture, config.tokenSecret !== undefined));
+  const tcp = listeners.map(({ port, framing, channel }) => ({ port, framing, channel }));
+  log.info("listening", { url, tcp, swoolePort: swoole?.port, engine: config.engine, version: VERSION });
+  if (posture.madeKeyFile !== undefined) {
+    const tcpPort = config.tcpPort === "off" ? undefined : listeners[0]?.port;
+    process.stdout.write(welcome(url, tcpPort, posture, config.tokenSecret !== undefined));
+  }
 
   return {
     url,
     swoolePort: swoole?.port,
+    tcpPorts: tcp.map(({ port }) => port),
     async stop() {
       draining = true;
       log.info("stopping", { drainSeconds: config.drainSeconds });
       // No new connections; those there are told, requests in flight are answered.
+      for (const { socket } of listeners) socket.stop();
       const idle = Promise.all(servers.map((one) => one.stop()));
       await parts.drain(config.drainSeconds * 1000);
       await Promise.race([idle, new Promise<void>((resolve) => systemClock.after(ANSWER_MS, resolve))]);
       await Promise.all(servers.map((one) => one.stop(true)));
+      for (const { socket } of listeners) socket.stop(true);
       tidying.cancel();
       parts.stop();
       await parts.engine.close();
@@ -125,8 +139,25 @@ function openWebServers(
   if (config.presets.includes("swoole")) servers.push(openSwoole({ config, host, gateway, originAllowed, draining }));
 }
 
-/** What a newcomer sees: a page to open and a line to paste. The key itself stays in its file. */
-function welcome(url: string, { madeKeyFile, demo, loopback }: Posture, hasTokenSecret: boolean): string {
+/** Of a stream that leads out nothing is ever heard, so it is the kernel that must notice that its client was cut off. */
+function giveUpDeadPeers(
+  { pingIntervalMs, pingTimeoutMs }: Config,
+  sockets: readonly { readonly port?: number | undefined; readonly fd?: number }[],
+  log: Logger,
+): void {
+  for (const { port = 0, fd } of sockets) {
+    const failure = setUserTimeout({ port, fd }, pingIntervalMs + pingTimeoutMs);
+    if (failure !== undefined) log.warn("dead peers will be found late", { port, reason: failure });
+  }
+}
+
+/** What a newcomer sees: a page to open and lines to paste. The key itself stays in its file. */
+function welcome(
+  url: string,
+  tcpPort: number | undefined,
+  { madeKeyFile, demo, loopback, host }: Posture,
+  hasTokenSecret: boolean,
+): string {
   const file = resolve(madeKeyFile ?? "").replaceAll("'", String.raw`'\''`);
   const key = `$(cat '${file}')`;
   const channel = demo ? "demo:lobby" : "news";
@@ -134,9 +165,13 @@ function welcome(url: string, { madeKeyFile, demo, loopback }: Posture, hasToken
   const advice = hasTokenSecret
     ? "No API key is configured, so the server made one. Before going public: apiKey, see docs/configuration.md"
     : "No secrets are configured, so nobody else can reach it. Before going public: apiKey and tokenSecret, see docs/configuration.md";
+  const tcp =
+    tcpPort === undefined
+      ? ""
+      : `\n  TCP:      nc ${host} ${tcpPort}, then type {"type":"subscribe","channel":"${channel}"}`;
   return `
 Longwire serves ${loopback ? "this machine at " : ""}${url}${demo ? `\n  chat:     open ${url}/demo in two windows` : ""}
-  publish:  curl ${url}/api/publish -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '{"channel":"${channel}","data":${data}}'
+  publish:  curl ${url}/api/publish -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '{"channel":"${channel}","data":${data}}'${tcp}
 
 ${advice}
 

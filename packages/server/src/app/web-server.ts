@@ -1,9 +1,9 @@
 /** A port for HTTP and WebSockets. A process may have several, each with a fanout of its own. */
 import type { Server } from "bun";
-import { StartupError } from "../base/failures.ts";
 import { type Config, environmentName, flagName } from "../config/schema.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import { type WebSocketConnection, type WebSocketFanout, webSocketHandler } from "../transports/websocket.ts";
+import { portErrorOf } from "./port-error.ts";
 
 export interface WebServerParts {
   readonly config: Config;
@@ -43,32 +43,10 @@ export function openWebServer({
       fetch,
     });
   } catch (error) {
-    throw startupErrorOf(error, host, option, config[option]);
+    const port = config[option];
+    const elsewhere = `${flagName([option])} ${port + 1} or ${environmentName([option])}`;
+    throw portErrorOf(error, { host, port, option, elsewhere });
   }
   fanout.attach(server);
   return server;
-}
-
-function startupErrorOf(error: unknown, host: string, option: "port" | "swoolePort", port: number): unknown {
-  const { code, message } = error as { code?: string; message?: string };
-  const where = `${host}:${port}`;
-  if (code === "EADDRINUSE") {
-    return new StartupError(
-      `${option}: ${where} is in use by another program`,
-      `stop that program, or take another port: ${flagName([option])} ${port + 1} or ${environmentName([option])}`,
-    );
-  }
-  if (code === "EACCES") {
-    return new StartupError(
-      `${option}: this user may not listen on ${where}`,
-      "take a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
-    );
-  }
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || /listen/i.test(message ?? "")) {
-    return new StartupError(
-      `host: cannot listen on ${where}: ${message ?? code ?? ""}`,
-      "take an address of this machine, or leave `host` out",
-    );
-  }
-  return error;
 }

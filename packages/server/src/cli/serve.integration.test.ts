@@ -53,7 +53,18 @@ async function drain(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<v
 }
 
 async function serve(...args: readonly string[]) {
-  const child = start(["serve", "--port", "0", "--engine", "memory", "--log-format", "json", ...args]);
+  const child = start([
+    "serve",
+    "--port",
+    "0",
+    "--tcp-port",
+    "0",
+    "--engine",
+    "memory",
+    "--log-format",
+    "json",
+    ...args,
+  ]);
   const [, url = ""] = await lineOf(child.stdout, /"url":"(http:[^"]+)"/);
   return { child, url };
 }

@@ -56,6 +56,21 @@ export function integer(least: number, most: number): Kind<number> {
   };
 }
 
+/** A number, or the word `off`. */
+export function integerOrOff(least: number, most: number): Kind<number | "off"> {
+  const number = integer(least, most);
+  const allowed = `${number.allowed}, or off`;
+  return {
+    allowed,
+    schema: { anyOf: [number.schema, { const: "off" }] },
+    check(value, path, report) {
+      if (value !== "off") number.check(value, path, (at) => refuse(report, at, allowed, value));
+      return value as number | "off";
+    },
+    fromText: (text) => number.fromText(text),
+  };
+}
+
 export const flag: Kind<boolean> = {
   allowed: "true or false",
   schema: { type: "boolean" },

@@ -4,7 +4,8 @@ import type { Fault } from "./setting.ts";
 
 export function crossFaults(config: Config, sourceOf: (path: string) => string): Fault[] {
   const faults: Fault[] = [];
-  const fault = (path: string, message: string) => void faults.push({ path, source: sourceOf(path), message });
+  const fault = (path: string, message: string) =>
+    void faults.push({ path, source: sourceOf(path.replace(/\[.*$/, "")), message });
   const atMost = (
     small: "queueBytesMax" | "publicationBytesMax" | "messageBytesMax",
     large: "queueBytesTotalMax" | "bodyBytesMax" | "queueBytesMax",
@@ -19,6 +20,12 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
   for (const size of ["messageBytesMax", "publicationBytesMax"] as const) {
     atMost(size, "queueBytesMax", "such a message would disconnect whoever gets it");
   }
+  const ports = new Map<string, string>();
+  for (const [path, host, port] of portsOf(config)) {
+    const other = ports.get(`${host} ${port}`);
+    if (other !== undefined) fault(path, `is ${port}, as ${other} is: each needs a port of its own`);
+    else if (port !== 0) ports.set(`${host} ${port}`, path);
+  }
   const names = new Set<string>();
   const keys = new Set(config.apiKey === undefined ? [] : [config.apiKey]);
   for (const [index, { name, key }] of config.apiKeys.entries()) {
@@ -28,4 +35,19 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
     keys.add(key);
   }
   return faults;
+}
+
+/** Every port to listen on: where it stands, its own address if it has one, and its number. */
+function portsOf(config: Config): [path: string, host: string, port: number][] {
+  const { port, swoolePort, tcpPort, host = "" } = config;
+  return [
+    ["port", host, port],
+    ...(config.presets.includes("swoole") ? [["swoolePort", host, swoolePort] as [string, string, number]] : []),
+    ...(tcpPort === "off" ? [] : [["tcpPort", host, tcpPort] as [string, string, number]]),
+    ...config.tcpListeners.map((listener, index): [string, string, number] => [
+      `tcpListeners[${index}].port`,
+      listener.host ?? host,
+      listener.port,
+    ]),
+  ];
 }

@@ -3,7 +3,8 @@
  * file, the JSON Schema and docs/configuration.md all come from here; to add an option is to add its row.
  */
 import { apiKey } from "./api-key.ts";
-import { flag, integer, type Kind, list, secret, text, word } from "./kinds.ts";
+import { flag, integer, integerOrOff, type Kind, list, secret, text, word } from "./kinds.ts";
+import { tcpListener } from "./tcp-listener.ts";
 
 /** A row of the table. `T` is the type in `Config`: it holds `undefined` where leaving the option out means something. */
 export interface Option<T> {
@@ -98,6 +99,16 @@ export const SERVER_OPTIONS = {
     text,
     "127.0.0.1, or 0.0.0.0 when both an API key and a token secret are configured",
     "Address to listen on.",
+  ),
+  tcpPort: option(
+    integerOrOff(0, 65_535),
+    8081,
+    "Port of raw TCP, with the native protocol in lines of JSON. 0 takes any free one, off opens none.",
+  ),
+  tcpListeners: option(
+    list(tcpListener, { allowed: "a list of listeners, each {port, framing, channel?, host?}" }),
+    [],
+    "More TCP ports, each with a framing: json, text (a line is a message), frame (a length of four bytes, big-endian, that counts itself, and a body) or the path of a module of yours, from the working directory. All but json have a channel: their clients are subscribed to it, and what they send is published there.",
   ),
   presets: option(
     list(word("ratchet", "swoole"), { allowed: "a list of ratchet and swoole", plainWords: true }),

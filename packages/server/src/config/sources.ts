@@ -22,12 +22,12 @@ export const OTHER_ENVIRONMENT_NAMES: readonly string[] = [
 ];
 
 /**
- * Variables that Kubernetes and old Docker links set for a service called `longwire`, LONGWIRE_PORT=tcp://10.0.0.7:80 among them.
+ * Variables that Kubernetes and old Docker links set for services called `longwire` and `longwire-tcp`, LONGWIRE_PORT=tcp://10.0.0.7:80 among them.
  * They are no options, and a gateway that would not start because of its own service's name would be hard to understand.
  */
 function isServiceLink(name: string, value: string): boolean {
-  if (/^LONGWIRE_(SERVICE_(HOST|PORT)(_|$)|PORT_\d+_(TCP|UDP|SCTP)(_|$))/.test(name)) return true;
-  return name === "LONGWIRE_PORT" && /^(tcp|udp|sctp):\/\//.test(value);
+  if (/^LONGWIRE_(TCP_)?(SERVICE_(HOST|PORT)(_|$)|PORT_\d+_(TCP|UDP|SCTP)(_|$))/.test(name)) return true;
+  return /^LONGWIRE_(TCP_)?PORT$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value);
 }
 
 export function environmentSettings(env: Environment, report: ReportFault): Setting[] {

@@ -33,9 +33,9 @@ export function freePort(): number {
   return port;
 }
 
-/** As a newcomer starts it: no secret and no option, but a port and a folder of its own. */
+/** As a newcomer starts it: no secret and no option, but ports and a folder of its own. */
 export function spawnBareServer(): Promise<ServerProcess> {
-  return spawn({}, (port, dataDir) => [`--port=${port}`, `--data-dir=${dataDir}`]);
+  return spawn({}, (port, dataDir) => [`--port=${port}`, "--tcp-port=0", `--data-dir=${dataDir}`]);
 }
 
 export function spawnServer(flags: Flags = {}): Promise<ServerProcess> {

@@ -7,7 +7,7 @@
  *     await server.stop();                     // graceful; removes the folder unless it was given
  *
  * Both secrets are configured, anybody may subscribe, nothing is logged; flags change that. `restart()` stops and starts
- * again on the same port and data.
+ * again on the same ports and data.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,6 +25,7 @@ export type Flags = Readonly<Record<string, string>>;
 
 const DEFAULTS: Flags = {
   port: "0",
+  "tcp-port": "0",
   host: "127.0.0.1",
   engine: "memory",
   "api-key": API_KEY,
@@ -46,6 +47,8 @@ export interface PublishResult {
 
 export interface TestServer {
   readonly url: string;
+  /** Ports of raw TCP: the one in lines of JSON, then those of the flag `tcp-listeners`. */
+  readonly tcpPorts: readonly number[];
   readonly dataDir: string;
   api(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
   /** Publishes by HTTP; throws when it is not acknowledged. */
@@ -103,6 +106,9 @@ export async function startServer(flags: Flags = {}): Promise<TestServer> {
     get url() {
       return gateway.url;
     },
+    get tcpPorts() {
+      return gateway.tcpPorts;
+    },
     dataDir,
     ...apiOf(() => gateway.url),
     token: signToken,
@@ -112,8 +118,9 @@ export async function startServer(flags: Flags = {}): Promise<TestServer> {
     },
     async restart(more = {}) {
       const { port } = new URL(gateway.url);
+      const [tcpPort] = gateway.tcpPorts;
       await gateway.stop();
-      gateway = await start({ port, ...more });
+      gateway = await start({ port, ...(flags["tcp-port"] !== "off" && { "tcp-port": String(tcpPort) }), ...more });
     },
   };
 }

@@ -1,0 +1,83 @@
+/** The TCP ports, each with its framing (SPEC.md, group TC). */
+import type { TCPSocketListener } from "bun";
+import type { Logger } from "../base/log.ts";
+import { type Config, environmentName, flagName } from "../config/schema.ts";
+import { isFramingName, type TcpListener } from "../config/tcp-listener.ts";
+import type { Framing } from "../ports/framing.ts";
+import type { Protocol } from "../ports/protocol.ts";
+import { BareProtocol } from "../protocols/bare.ts";
+import { nativeLines } from "../protocols/native.ts";
+import { loadFraming } from "../transports/framing-module.ts";
+import { frameFraming, jsonFraming, textFraming } from "../transports/framings.ts";
+import { listenTcp, type TcpConnection } from "../transports/tcp.ts";
+import type { Composition } from "./compose.ts";
+import { portErrorOf } from "./port-error.ts";
+
+const FRAMINGS = { json: jsonFraming, text: textFraming, frame: frameFraming } as const;
+
+/** A port that is to be opened, with everything that can be wrong before found out. */
+interface Planned extends TcpListener {
+  readonly option: string;
+  readonly elsewhere: string;
+  readonly framed: Framing;
+  readonly protocol: Protocol;
+}
+
+export interface OpenListener {
+  readonly framing: string;
+  readonly channel: string | undefined;
+  readonly port: number;
+  readonly socket: TCPSocketListener<TcpConnection>;
+}
+
+/** In the order of the configuration, that of `tcpPort` first. Rejects with `StartupError`; then none is open. */
+export async function openListeners(
+  config: Config,
+  defaultHost: string,
+  { gateway, turn }: Pick<Composition, "gateway" | "turn">,
+  log: Logger,
+): Promise<OpenListener[]> {
+  const open: OpenListener[] = [];
+  for (const planned of await plan(config, log)) {
+    const { host = defaultHost, port, framing, channel, framed, protocol, option, elsewhere } = planned;
+    try {
+      const socket = listenTcp({
+        hostname: host,
+        port,
+        gateway,
+        turn,
+        framing: framed,
+        protocol,
+        handshake: { channels: channel === undefined ? [] : [channel] },
+        messageBytesMax: config.messageBytesMax,
+        keepAliveMs: config.pingIntervalMs,
+        log,
+      });
+      open.push({ framing, channel, port: socket.port, socket });
+    } catch (error) {
+      for (const { socket } of open) socket.stop(true);
+      throw portErrorOf(error, { host, port, option, elsewhere });
+    }
+  }
+  return open;
+}
+
+async function plan(config: Config, log: Logger): Promise<Planned[]> {
+  const planned: Planned[] = [];
+  const { tcpPort, tcpListeners, depthMax } = config;
+  const native = nativeLines(depthMax);
+  if (tcpPort !== "off") {
+    const option = "tcpPort";
+    const elsewhere = `${flagName([option])} ${tcpPort + 1} or ${environmentName([option])}; \`off\` opens none`;
+    planned.push({ port: tcpPort, framing: "json", option, elsewhere, framed: jsonFraming, protocol: native });
+  }
+  for (const [index, listener] of tcpListeners.entries()) {
+    const { framing, channel = "" } = listener;
+    const option = `tcpListeners[${index}]`;
+    const framed = isFramingName(framing) ? FRAMINGS[framing] : await loadFraming(framing, `${option}.framing`, log);
+    // Lines carry text only; what a framing of the operator's carries is its own matter.
+    const protocol = framing === "json" ? native : new BareProtocol(channel, framing !== "text");
+    planned.push({ ...listener, option: `${option}.port`, elsewhere: `change ${option}.port`, framed, protocol });
+  }
+  return planned;
+}
