@@ -64,8 +64,13 @@ export class SharedWrites {
 export class StreamConnection implements Connection, TurnMember, UnderlyingDefaultSource<Uint8Array> {
   session: SessionHandle | null = null;
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-  /** Before the answer begins, and while a delivery asks for the cursor: what is to be written, in order. */
-  #held: Uint8Array[] | null = [];
+  /** Before the answer begins: what is to be written, in order. Afterwards: what came while the cursor was asked for. */
+  #held: Uint8Array[] | null = null;
+  #isAsking = false;
+  /** The last write has not been taken yet. */
+  #isFull = false;
+  /** The gateway has been told so. */
+  #isStrained = false;
   #goodbye: Disconnect | null = null;
   #cursor = "";
   #tally = EMPTY_TALLY;
@@ -130,23 +135,27 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
   // TurnMember
 
   deliver(bytes: Uint8Array): void {
-    if (this.#held !== null) {
+    if (this.#controller === null || this.#isAsking) {
+      this.#held ??= [];
       this.#held.push(bytes);
       return;
     }
+    // Looking at the queue costs; there can only be one if the write before is still there.
+    const wasFull = this.#isFull;
     const { cursorFrame } = this.kind;
     if (cursorFrame === undefined) this.#write(bytes);
     else this.#writeWithCursor(bytes, cursorFrame);
-    if (this.session !== null && this.buffered() > 0) this.kind.gateway.strained(this.session);
+    if (!wasFull || this.session === null) return;
+    this.#isStrained = true;
+    this.kind.gateway.strained(this.session);
   }
 
   /** The cursor behind what it covers, in one write. Asking for it may bring more frames of the session first: they are held. */
   #writeWithCursor(bytes: Uint8Array, cursorFrame: (cursor: string) => Uint8Array): void {
-    const held = [bytes];
-    this.#held = held;
+    this.#isAsking = true;
     const cursor = this.session === null ? undefined : this.kind.gateway.cursor(this.session);
-    this.#held = null;
-    const first = held.length === 1 ? bytes : Buffer.concat(held);
+    this.#isAsking = false;
+    const first = this.#withHeld(bytes);
     if (cursor === undefined || cursor === this.#cursor) this.#write(first);
     else {
       this.#cursor = cursor;
@@ -154,8 +163,16 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
     }
   }
 
+  #withHeld(bytes: Uint8Array): Uint8Array {
+    const held = this.#held;
+    if (held === null) return bytes;
+    this.#held = null;
+    return Buffer.concat([bytes, ...held]);
+  }
+
   #write(bytes: Uint8Array): void {
     if (this.#controller === null || this.session === null) return;
+    this.#isFull = true;
     if (!this.kind.gzip) {
       this.#controller.enqueue(bytes);
       return;
@@ -168,17 +185,21 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
 
   /** The answer begins: what has gathered goes out. */
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
-    const held = this.#held ?? [];
+    const held = this.#held;
     this.#held = null;
     this.#controller = controller;
     if (this.kind.gzip) controller.enqueue(GZIP_HEADER);
-    if (held.length > 0) this.deliver(held.length === 1 && held[0] !== undefined ? held[0] : Buffer.concat(held));
+    if (held !== null) this.deliver(Buffer.concat(held));
   }
 
   /** The client's side has taken something. */
   pull(): void {
-    if (this.session === null) return;
-    this.kind.gateway.drained(this.session);
+    // Without a high-water mark it is asked for more only when there is nothing left.
+    this.#isFull = false;
+    if (this.#isStrained && this.session !== null) {
+      this.#isStrained = false;
+      this.kind.gateway.drained(this.session);
+    }
     this.#endIfDrained();
   }
 
