@@ -1,5 +1,6 @@
 /** One-way transports by path: who may ask, with which methods, and what a page of another origin may read of the answer. */
 import type { Server } from "bun";
+import type { Clock } from "../base/clock.ts";
 import { ReplyError } from "../base/failures.ts";
 import type { Turn } from "../base/turn.ts";
 import { failureAnswer, methodAnswer } from "../http/answers.ts";
@@ -9,7 +10,11 @@ import { dataProtocol } from "../protocols/bare.ts";
 import { eventStreamProtocol } from "../protocols/event-stream.ts";
 import { lineProtocol } from "../protocols/lines.ts";
 import { nativeProtocol } from "../protocols/native.ts";
+import type { Protocol } from "../ports/protocol.ts";
 import { httpStreamTransport } from "../transports/http-stream.ts";
+import { longPollTransport } from "../transports/long-poll.ts";
+import { sendTransport } from "../transports/send.ts";
+import { oneWayProtocol } from "../transports/opening.ts";
 import { sseTransport } from "../transports/sse.ts";
 import type { WebSocketConnection } from "../transports/websocket.ts";
 import { requireOrigin, type UpgradeParts } from "./upgrade.ts";
@@ -22,6 +27,10 @@ export interface OneWayParts extends Pick<UpgradeParts, "originAllowed" | "drain
   readonly bodyBytesMax: number;
   readonly compression: boolean;
   readonly retryMs: number;
+  readonly clock: Clock;
+  readonly messageBytesMax: number;
+  readonly queueBytesMax: number;
+  readonly pollWaitSecondsMax: number;
 }
 
 export type WebServer = Server<WebSocketConnection>;
@@ -37,22 +46,44 @@ export function oneWayMounts(parts: OneWayParts): [string, Mount][] {
   const native = nativeProtocol(parts.depthMax);
   const data = dataProtocol(parts.depthMax);
   const limits = parts;
+  // Made once: a session keeps its protocol, and there may be fifteen thousand of them.
+  const eventsOf = (inner: Protocol) => ({
+    named: oneWayProtocol(eventStreamProtocol(inner, { named: true })),
+    unnamed: oneWayProtocol(eventStreamProtocol(inner, { named: false })),
+  });
+  const nativeEvents = eventsOf(native);
+  const dataEvents = eventsOf(data);
   const sse = sseTransport({
     ...parts,
     limits,
-    protocolOf: ({ data: isData, named }) => eventStreamProtocol(isData ? data : native, { named }),
+    protocolOf({ data: isData, named }) {
+      const { named: withNames, unnamed } = isData ? dataEvents : nativeEvents;
+      return named ? withNames : unnamed;
+    },
   });
+  const nativeLines = oneWayProtocol(native);
+  const dataLines = oneWayProtocol(lineProtocol(data));
   const stream = httpStreamTransport({
     ...parts,
     limits,
-    protocolOf: ({ data: isData }) => (isData ? lineProtocol(data) : native),
+    protocolOf: ({ data: isData }) => (isData ? dataLines : nativeLines),
   });
+  const poll = longPollTransport({
+    ...parts,
+    limits,
+    protocol: native,
+    waitSecondsMax: parts.pollWaitSecondsMax,
+    answerBytesMax: parts.queueBytesMax / 2,
+  });
+  const send = sendTransport({ ...parts, protocol: native });
   const queryOf = (request: Request): string => splitUrl(request.url).query;
   const events = httpMount(parts, ["GET"], (request, server, tail) => sse(request, server, queryOf(request), tail));
   return [
     ["/sse", events],
     ["/sse/", events],
     ["/stream", httpMount(parts, ["GET", "POST"], (request, server) => stream(request, server, queryOf(request)))],
+    ["/poll", httpMount(parts, ["GET", "POST"], (request, server) => poll(request, server, queryOf(request)))],
+    ["/send", httpMount(parts, ["POST"], (request, server) => send(request, server, queryOf(request)))],
   ];
 }
 

@@ -3,16 +3,8 @@ import type { Server } from "bun";
 import { Disconnect } from "../base/failures.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Gateway } from "../ports/gateway.ts";
-import type { Protocol } from "../ports/protocol.ts";
 import { takesGzip } from "../wire/gzip.ts";
-import {
-  answering,
-  openingProtocol,
-  type OpeningLimits,
-  quietProtocol,
-  readOpening,
-  refusalAnswer,
-} from "./opening.ts";
+import { answering, type OneWayProtocol, type OpeningLimits, readOpening, refusalAnswer } from "./opening.ts";
 import { encodeText, SharedWrites, StreamConnection, type StreamKind } from "./stream.ts";
 import { TurnFanout } from "./turn-fanout.ts";
 
@@ -23,7 +15,7 @@ export interface HttpStreamParts {
   readonly compression: boolean;
   readonly draining: () => boolean;
   /** Text without line breaks: native frames, or bare data. */
-  readonly protocolOf: (options: { readonly data: boolean }) => Protocol;
+  readonly protocolOf: (options: { readonly data: boolean }) => OneWayProtocol;
 }
 
 export type HttpStreamTransport = (request: Request, server: Server<unknown>, query: string) => Promise<Response>;
@@ -48,10 +40,10 @@ export function httpStreamTransport(parts: HttpStreamParts): HttpStreamTransport
     answering(async () => {
       if (parts.draining()) return refusalAnswer(new Disconnect("shutdown"));
       const { handshake, lines, parameters, quiet } = await readOpening(request, query, parts.limits);
-      const protocol = openingProtocol(parts.protocolOf({ data: parameters.get("frames") === "data" }));
+      const { loud, quiet: silent } = parts.protocolOf({ data: parameters.get("frames") === "data" });
       const takes = parts.compression && takesGzip(request.headers.get("accept-encoding"));
       const connection = new StreamConnection(takes ? gzipped : plain, server, request);
-      const session = gateway.open(connection, quiet ? quietProtocol(protocol) : protocol, handshake);
+      const session = gateway.open(connection, quiet ? silent : loud, handshake);
       connection.session = session;
       for (const line of lines) gateway.receive(session, line);
       return connection.answer(HEADERS, refusalAnswer);

@@ -2,7 +2,7 @@
  * Opening: the request of a one-way transport, which says everything there is to say: who, which channels, from where. In the query, or as
  * `connect` and `subscribe` frames in the body or in the parameter `commands` (SPEC.md, OW-1).
  */
-import { type Command, CommandFault, CURSOR_BYTES_MAX } from "@longwire/protocol";
+import { type Command, CommandFault, CURSOR_BYTES_MAX, type Position } from "@longwire/protocol";
 import { Disconnect, ReplyError } from "../base/failures.ts";
 import { decodeText, receiveBody } from "../base/request-body.ts";
 import type { Handshake } from "../ports/gateway.ts";
@@ -48,7 +48,23 @@ export async function readOpening(
   if (lines.length === 0 && channels.length === 0 && token === undefined && session === undefined) {
     throw new Disconnect("badRequest", "name what to subscribe to: ?channels=a,b or frames in the body");
   }
+  if (since instanceof Map) lines.splice(0, lines.length, ...lines.map((line) => withPositions(line, since)));
   return { handshake, lines, parameters, quiet: flagOf(parameters, "quiet") || since instanceof Map };
+}
+
+/** A cursor in the query is good for the frames as well: to whoever has only that, its positions are not known. */
+function withPositions(line: string, since: ReadonlyMap<string, Position>): string {
+  let frame: { type?: unknown; channel?: unknown; since?: unknown } | null;
+  try {
+    frame = JSON.parse(line) as typeof frame;
+  } catch {
+    // The protocol says what is wrong with it.
+    return line;
+  }
+  if (typeof frame !== "object" || frame === null || frame.since !== undefined) return line;
+  if (frame.type === "connect") return JSON.stringify({ ...frame, since: Object.fromEntries(since) });
+  const position = frame.type === "subscribe" ? since.get(frame.channel as string) : undefined;
+  return position === undefined ? line : JSON.stringify({ ...frame, since: position });
 }
 
 /** A parameter that is `true`, or not there. */
@@ -79,7 +95,18 @@ function subscribedBytes(line: string): number {
   }
 }
 
-/** The protocol while the opening is read: `connect` and `subscribe` alone, and a mistake in either refuses the request. */
+/** A protocol as one-way transports speak it, for those that come for the first time and those that return. Made once for all. */
+export interface OneWayProtocol {
+  readonly loud: Protocol;
+  readonly quiet: Protocol;
+}
+
+export function oneWayProtocol(protocol: Protocol): OneWayProtocol {
+  const loud = openingProtocol(protocol);
+  return { loud, quiet: quietProtocol(loud) };
+}
+
+/** `connect` and `subscribe` alone are understood, and a mistake in either refuses the request. */
 export function openingProtocol(protocol: Protocol): Protocol {
   return {
     ...protocol,
@@ -121,7 +148,8 @@ function decodeChannel(segment: string): string {
   }
 }
 
-function linesOf(text: string): string[] {
+/** Frames of a body; empty lines are none. */
+export function linesOf(text: string): string[] {
   return text.split("\n").filter((line) => line.trim() !== "");
 }
 

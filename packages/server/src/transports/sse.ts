@@ -4,15 +4,13 @@ import type { Server } from "bun";
 import { Disconnect } from "../base/failures.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Gateway } from "../ports/gateway.ts";
-import type { Protocol } from "../ports/protocol.ts";
 import { takesGzip } from "../wire/gzip.ts";
 import { COMMENT, eventText, idText, retryText } from "../wire/sse.ts";
 import {
   answering,
   flagOf,
-  openingProtocol,
+  type OneWayProtocol,
   type OpeningLimits,
-  quietProtocol,
   readOpening,
   refusalAnswer,
   requireCursorRoom,
@@ -29,7 +27,7 @@ export interface SseParts {
   readonly retryMs: number;
   readonly draining: () => boolean;
   /** Event streams of native frames, or of bare data; with publications' names as types or without. */
-  readonly protocolOf: (options: { readonly data: boolean; readonly named: boolean }) => Protocol;
+  readonly protocolOf: (options: { readonly data: boolean; readonly named: boolean }) => OneWayProtocol;
 }
 
 export type SseTransport = (
@@ -69,14 +67,14 @@ export function sseTransport(parts: SseParts): SseTransport {
       requireCursorRoom(opening);
       const { handshake, lines, parameters, quiet } = opening;
       const options = { data: parameters.get("frames") === "data", named: flagOf(parameters, "named") };
-      const protocol = openingProtocol(parts.protocolOf(options));
+      const { loud, quiet: silent } = parts.protocolOf(options);
+      const protocol = quiet ? silent : loud;
       // A token brings a personal channel: with it, or several names, it is known from the start that there will be more than one.
       const isAlone = handshake.channels.length < 2 && handshake.token === undefined;
-      const form = isAlone ? protocol : (protocol.several ?? protocol);
       const takes = parts.compression && takesGzip(request.headers.get("accept-encoding"));
       const connection = new StreamConnection(takes ? gzipped : plain, server, request);
       connection.deliver(encoder.encode(retryText(retryMs)));
-      const session = gateway.open(connection, quiet ? quietProtocol(form) : form, handshake);
+      const session = gateway.open(connection, isAlone ? protocol : (protocol.several ?? protocol), handshake);
       connection.session = session;
       for (const line of lines) gateway.receive(session, line);
       return connection.answer(HEADERS, refusal);
