@@ -99,7 +99,7 @@ export async function startLongwire(
   const tcpPort = freePort();
   const flags = {
     ...more,
-    ...("tcp-port" in more ? { "tcp-port": `${tcpPort}` } : {}),
+    "tcp-port": `${tcpPort}`,
     port: `${port}`,
     "data-dir": mkdtempSync(join(bench.folder, "data-")),
     engine,
