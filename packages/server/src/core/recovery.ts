@@ -150,16 +150,18 @@ function send(core: Core, subscription: Subscription, publications: readonly Pub
   let whole = true;
   for (const publication of publications) {
     if (publication.offset <= subscription.position || publication.offset > channel.delivered) continue;
-    if (isMeantFor(subscription, publication)) {
-      const framed = frame(publication, channel.epoch);
+    const framed = isMeantFor(subscription, publication) ? frame(publication, channel.epoch) : null;
+    if (framed !== null) {
       const bytes = typeof framed === "string" ? Buffer.byteLength(framed) : framed.length;
       whole = queued === 0 || queued + bytes <= core.settings.queueBytesMax / 2;
       if (!whole) break;
       queued += bytes;
-      core.hub.deliveries++;
-      core.outbox.pushFrame(session, framed);
     }
+    // First, since whoever is handed the frame may ask for the cursor behind it.
     subscription.position = publication.offset;
+    if (framed === null) continue;
+    core.hub.deliveries++;
+    core.outbox.pushFrame(session, framed);
   }
   core.outbox.flush(session);
   return whole;
