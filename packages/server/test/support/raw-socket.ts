@@ -156,6 +156,13 @@ export class RawSocket {
     return taken.toString();
   }
 
+  /** So many bytes; throws when the other side ended before. */
+  async readBytes(count: number, timeoutMs = WAIT_MS): Promise<Uint8Array> {
+    const taken = await this.#read((bytes) => (bytes.length < count ? undefined : count), timeoutMs);
+    if (taken === undefined) throw new Error(`ended before ${count} bytes: ${this.#rest()}`);
+    return taken;
+  }
+
   /** Everything until the other side ends. */
   async readEnd(timeoutMs = WAIT_MS): Promise<string> {
     await this.#read(() => undefined, timeoutMs);
