@@ -1,6 +1,9 @@
-/** What the tests need besides npm packages: a browser, fonts for Chinese, curl, a C compiler, PHP for the README's snippets. */
+/**
+ * What the tests need besides npm packages: a browser, fonts for Chinese, a C compiler, PHP for the README's snippets, the proxies and
+ * the clients that docs/transports.md shows.
+ */
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { complain, say } from "./files.mjs";
 
@@ -12,7 +15,18 @@ const NEEDS = [
   { name: "libc6-dev", present: () => process.platform !== "linux" || existsSync("/usr/include/stdio.h") },
   { name: "php-cli", present: () => onPath("php") },
   { name: "php-curl", present: hasPhpCurl },
+  { name: "openssl", present: () => onPath("openssl") },
+  { name: "socat", present: () => onPath("socat") },
+  { name: "netcat-openbsd", present: () => onPath("nc.openbsd", "nc") },
+  { name: "nginx", present: () => onPath("nginx") },
+  // The server and its modules, without the service.
+  { name: "apache2-bin", present: () => onPath("apache2") },
+  { name: "haproxy", present: () => onPath("haproxy") },
+  { name: "caddy", present: () => onPath("caddy") },
 ];
+
+/** Asked by Debian's packages before they start a service: 101 is no. */
+const SERVICE_POLICY = "/usr/sbin/policy-rc.d";
 
 /** Installs what is missing as root on Debian; elsewhere names the command to type and ends the process. */
 export function ensureTestPackages() {
@@ -31,7 +45,11 @@ export function ensureTestPackages() {
   }
   say(`The tests need Debian packages that are not here; installing: ${missing.join(", ")}`);
   apt(["update"]);
+  // The tests start what they need on ports of their own; no proxy shall sit on port 80 because of them.
+  const startsNothing = existsSync(SERVICE_POLICY);
+  if (!startsNothing) writeFileSync(SERVICE_POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
   apt(install.split(" ").slice(1));
+  if (!startsNothing) rmSync(SERVICE_POLICY);
   const still = NEEDS.filter(({ present }) => !present()).map(({ name }) => name);
   if (still.length > 0) {
     complain(`These could not be installed: ${still.join(", ")}; what apt-get said stands above.`);
@@ -48,7 +66,8 @@ function apt(args) {
 }
 
 function onPath(...names) {
-  const folders = (process.env.PATH ?? "").split(delimiter);
+  // Servers lie where only root's path leads.
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin"];
   return names.some((name) => folders.some((folder) => folder !== "" && existsSync(join(folder, name))));
 }
 
