@@ -26,6 +26,9 @@ export interface StreamKind {
 
 const STRATEGY: QueuingStrategy<Uint8Array> = { highWaterMark: 0, size: (chunk) => chunk?.byteLength ?? 0 };
 
+/** How long an idle connection may stay once its stream has ended. */
+const AFTERWARDS_SECONDS = 30;
+
 const encoder = new TextEncoder();
 
 /** One byte array for a text; cheaper than an array each. */
@@ -214,6 +217,8 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
     if (this.#goodbye === null || controller === null || this.buffered() > 0) return;
     this.#controller = null;
     if (this.kind.gzip) controller.enqueue(gzipTrailer(this.#tally));
+    // The connection may be used for another request. Left without a timeout it would stay open for ever (measured).
+    this.server.timeout(this.request, AFTERWARDS_SECONDS);
     controller.close();
     this.#closed(this.#goodbye.message);
   }
