@@ -231,7 +231,7 @@ export class CoreGateway implements Gateway {
       const passes = remedyOf(code) === "retry";
       return this.core.goodbye(session, new Disconnect(passes ? "unavailableNow" : "refused", message));
     }
-    if (type === "subscribe" && id === undefined && channel !== undefined) {
+    if (type === "subscribe" && id === undefined && channel !== undefined && !session.subscription(channel)) {
       // `error` could not say which channel it is about.
       return this.core.outbox.push(session, { type: "unsubscribed", channel, code, reason: message });
     }
