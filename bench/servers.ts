@@ -110,7 +110,7 @@ export async function startLongwire(
   };
   const main = join(import.meta.dir, "..", "packages/server/src/cli/main.ts");
   const program = process.env[COMMAND_VARIABLE]?.split(" ") ?? [process.execPath, main];
-  const command = [...program, "serve", ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])];
+  const command = [...program, "serve", ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)];
   const begun = performance.now();
   const child = bench.children.start("Longwire", command);
   await waitUntilReady(child, port);
