@@ -30,9 +30,10 @@ export const textFraming: Framing = {
   },
   encode: (message) =>
     lineOf(typeof message === "string" && /[\r\n]/.test(message) ? JSON.stringify(message) : message),
+  idle: lineOf(""),
 };
 
-/** A length and a body of bytes (Workerman's Frame protocol). */
+/** A length and a body of bytes (Workerman's Frame protocol). Every packet says something here, an empty one too. */
 export const frameFraming: Framing = {
   input(bytes) {
     const length = prefixedLength(bytes);
