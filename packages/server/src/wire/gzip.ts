@@ -29,13 +29,16 @@ function storedBlock(bytes: Uint8Array): Uint8Array {
   return block;
 }
 
-/** Whether an `Accept-Encoding` takes gzip (RFC 9110, 12.5.3). */
+/** Whether an `Accept-Encoding` takes gzip: what is named counts before what the star says of the rest (RFC 9110, 12.5.3). */
 export function takesGzip(acceptEncoding: string | null): boolean {
+  let rest = false;
   for (const part of acceptEncoding?.toLowerCase().split(",") ?? []) {
     const [coding, ...parameters] = part.split(";").map((word) => word.trim());
-    if (coding === "gzip" || coding === "*") return !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+    const isTaken = !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+    if (coding === "gzip") return isTaken;
+    if (coding === "*") rest = isTaken;
   }
-  return false;
+  return rest;
 }
 
 /** What a stream has to remember for its end. */
