@@ -87,21 +87,23 @@ export function oneWayMounts(parts: OneWayParts): [string, Mount][] {
   ];
 }
 
-/** Requests of pages: from allowed origins, with an answer that such a page may read. */
+/** Requests of pages: from allowed origins, with an answer that such a page may read. `serve` rejects with nothing but bugs. */
 function httpMount(
   parts: OneWayParts,
   methods: readonly string[],
   serve: (request: Request, server: WebServer, tail: string) => Promise<Response>,
 ): Mount {
-  return async (request, server, tail) => {
+  // Not an async function: it would keep the request for as long as a poll waits.
+  return (request, server, tail) => {
     const origin = request.headers.get("origin");
     try {
       requireOrigin(parts, request);
       if (request.method === "OPTIONS") return readableBy(origin, preflightAnswer(methods));
       if (!methods.includes(request.method)) return methodAnswer(request.method, methods.join(", "));
-      return readableBy(origin, await serve(request, server, tail));
+      const answer = serve(request, server, tail);
+      return origin === null ? answer : answer.then((response) => readableBy(origin, response));
     } catch (error) {
-      if (error instanceof ReplyError) return readableBy(error.status === 403 ? null : origin, failureAnswer(error));
+      if (error instanceof ReplyError) return failureAnswer(error);
       throw error;
     }
   };

@@ -120,6 +120,10 @@ function openWebServers(
     bodyBytesMax: config.bodyBytesMax,
     compression: config.compression,
     retryMs: config.retryMs,
+    clock: systemClock,
+    messageBytesMax: config.messageBytesMax,
+    queueBytesMax: config.queueBytesMax,
+    pollWaitSecondsMax: config.pollWaitSecondsMax,
     ratchet: config.presets.includes("ratchet"),
     draining,
   });

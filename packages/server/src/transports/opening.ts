@@ -166,7 +166,7 @@ export function refusalAnswer(goodbye: Disconnect): Response {
 }
 
 /** Runs what answers a request; a goodbye that is thrown on the way is answered as one. */
-export async function answering(serve: () => Promise<Response>): Promise<Response> {
+export async function answering<Answer>(serve: () => Promise<Answer>): Promise<Answer | Response> {
   try {
     return await serve();
   } catch (error) {
