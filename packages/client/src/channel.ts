@@ -3,6 +3,7 @@ import type { HistoryEntry, Json, Member, Position, ServerFrame, Since } from "@
 import type { Emitter, Handler } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
 import { type FrameOf, type Line, request } from "./line.ts";
+import { soon } from "./platform.ts";
 import type { Draft } from "./requests.ts";
 import type { ChannelState } from "./state.ts";
 import type { ChannelEvents, Subscription } from "./subscription.ts";
@@ -72,7 +73,7 @@ export class Channel<T = Json> {
 
   on<Name extends keyof ChannelEvents<T>>(event: Name, handler: Handler<ChannelEvents<T>[Name]>): () => void {
     const off = this.#emitter.on(event, handler as Handler<ChannelEvents<unknown>[Name]>);
-    if (event === "message") queueMicrotask(() => this.#subscription().release());
+    if (event === "message") soon(() => this.#subscription().release());
     return off;
   }
 

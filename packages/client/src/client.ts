@@ -9,12 +9,12 @@ import { type Line, request } from "./line.ts";
 import { type Message, messageOf } from "./decode.ts";
 import { type ClientOptions, type Settings, settle } from "./options.ts";
 import { Persistence } from "./persistence.ts";
-import { resolveUrl, systemWebSocket } from "./platform.ts";
+import { resolveUrl } from "./platform.ts";
 import { type Draft, Requests } from "./requests.ts";
 import type { ConnectionState } from "./state.ts";
 import { type ChannelOptions, Subscription } from "./subscription.ts";
 import { Tokens } from "./tokens.ts";
-import { webSocketTransport } from "./transports/websocket.ts";
+import { availableTransports } from "./transports/available.ts";
 
 export interface ClientEvents {
   state: ConnectionState;
@@ -61,19 +61,27 @@ export class Client {
       (token) => this.#refresh(token),
       report,
     );
-    const transport = webSocketTransport(settings.WebSocket ?? systemWebSocket());
-    this.#connector = new Connector({ ...settings, report }, address, transport, this.#tokens, {
-      state: (state) => this.#moved(state),
-      greeting: () => ({ session: this.#session, since: this.#madePositions() }),
-      up: (frame) => this.#up(frame),
-      down: (tooLarge) => {
-        // First, so that a subscribe that was too large is refused; afterwards nobody waits for its answer any more.
-        this.#requests.down(tooLarge);
-        for (const subscription of this.#subscriptions.values()) subscription.down();
+    const transports = availableTransports(settings);
+    this.#connector = new Connector(
+      { ...settings, report },
+      address,
+      transports,
+      this.#persistence.transport,
+      this.#tokens,
+      {
+        state: (state) => this.#moved(state),
+        greeting: () => ({ session: this.#session, since: this.#madePositions() }),
+        subscribes: () => [...this.#subscriptions.values()].flatMap((subscription) => subscription.standing ?? []),
+        up: (frame) => this.#up(frame),
+        down: (tooLarge) => {
+          // First, so that a subscribe that was too large is refused; afterwards nobody waits for its answer any more.
+          this.#requests.down(tooLarge);
+          for (const subscription of this.#subscriptions.values()) subscription.down();
+        },
+        frame: (frame) => this.#received(frame),
+        forgetSession: () => (this.#session = undefined),
       },
-      frame: (frame) => this.#received(frame),
-      forgetSession: () => (this.#session = undefined),
-    });
+    );
     this.#line = this.#makeLine(report);
     this.#inbox = this.#nobody = new Subscription(this.#line, personalChannel(""));
     this.#keyPrefix = Array.from({ length: 2 }, () => settings.random().toString(36).slice(2)).join("");
@@ -236,6 +244,7 @@ export class Client {
   }
 
   #moved(state: ConnectionState): void {
+    if (state.status === "connected") this.#persistence.keepTransport(state.transport);
     if (state.status === "closed") this.#requests.fail(state.reason);
     if (state.status === "idle") this.#requests.fail("the client disconnected");
     this.#emitter.emit("state", state);

@@ -26,7 +26,7 @@ test("idle until asked, then connecting, then connected with session and user", 
   await rig.connect();
   expect(rig.states).toEqual([
     { status: "connecting", attempt: 0 },
-    { status: "connected", session: "s1", user: "bob", resumed: false },
+    { status: "connected", session: "s1", user: "bob", resumed: false, transport: "websocket" },
   ]);
   expect(rig.server.last.received).toEqual([
     { type: "connect", token: "t", client: "phone", ping: true, id: Number.MAX_SAFE_INTEGER },

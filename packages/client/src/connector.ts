@@ -4,6 +4,7 @@
  */
 import { type Command, type ConnectedFrame, type DISCONNECTS, remedyOf, type ServerFrame } from "@longwire/protocol";
 import { backoffMs } from "./backoff.ts";
+import { type Climber, climber } from "./climber.ts";
 import { decodeFrame } from "./decode.ts";
 import { Liveness } from "./liveness.ts";
 import type { Settings } from "./options.ts";
@@ -11,14 +12,12 @@ import type { Timer } from "./platform.ts";
 import type { Draft } from "./requests.ts";
 import type { ConnectionState } from "./state.ts";
 import type { Tokens } from "./tokens.ts";
-import type { Link, Transport } from "./transports/transport.ts";
+import { BROKEN, type Link, type Standing, type Transport } from "./transports/transport.ts";
 
 /** A connection that held this long, or longer than a ping interval, counts as stable. */
 const STABLE_MS = 5000;
 /** The id of `connect`: other requests count upwards from 1. */
 const CONNECT_ID = Number.MAX_SAFE_INTEGER;
-/** The code of a loss that the client noticed by itself, as of a socket that broke. */
-const BROKEN = 1006;
 // Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
 const REPLACED: (typeof DISCONNECTS)["replaced"]["code"] = 4101;
 const MESSAGE_TOO_LARGE: (typeof DISCONNECTS)["messageTooLarge"]["code"] = 4207;
@@ -29,6 +28,8 @@ export interface ConnectorEvents {
   state(state: ConnectionState): void;
   /** What `connect` shall say beside the token. */
   greeting(): { readonly session: string | undefined; readonly since: Extract<Command, { type: "connect" }>["since"] };
+  /** What is subscribed, and what is asked for. */
+  subscribes(): readonly Standing[];
   /** The session stands. Called before the state says so. */
   up(frame: ConnectedFrame): void;
   /** It no longer does. `tooLarge`: because of the size of something that was sent. */
@@ -43,10 +44,15 @@ export class Connector {
   state: ConnectionState = { status: "idle" };
   readonly #settings: Settings;
   readonly #url: string;
-  readonly #transport: Transport;
+  readonly #transports: readonly Transport[];
   readonly #tokens: Tokens;
   readonly #events: ConnectorEvents;
   readonly #liveness: Liveness;
+  readonly #climber: Climber;
+  /** The transport to begin with: what worked last. */
+  #best: number;
+  /** So many after it were tried without success. */
+  #tried = 0;
   #link: Link | undefined;
   #timer: Timer | undefined;
   #stable: Timer | undefined;
@@ -58,10 +64,22 @@ export class Connector {
   #turn = 0;
   #tokenIsBad = false;
 
-  constructor(settings: Settings, url: string, transport: Transport, tokens: Tokens, events: ConnectorEvents) {
+  /** `transports` in the order of preference; `best` names the one that worked on the page before. */
+  constructor(
+    settings: Settings,
+    url: string,
+    transports: readonly Transport[],
+    best: string | undefined,
+    tokens: Tokens,
+    events: ConnectorEvents,
+  ) {
     this.#settings = settings;
     this.#url = url;
-    this.#transport = transport;
+    this.#transports = transports;
+    this.#best = Math.max(
+      0,
+      transports.findIndex(({ name }) => name === best),
+    );
     this.#tokens = tokens;
     this.#events = events;
     this.#liveness = new Liveness(
@@ -69,6 +87,10 @@ export class Connector {
       () => void this.send({ type: "ping" }),
       () => this.#lost(BROKEN, "nothing was heard from the server in time"),
     );
+    this.#climber = climber(settings, url, transports, (index) => {
+      this.#best = index;
+      this.#open();
+    });
   }
 
   /** Opens from `idle` and `closed`, and tries at once while `waiting`. */
@@ -115,11 +137,12 @@ export class Connector {
     this.#wait(Math.max(backoff.maxMs, this.#notBefore - clock.now()), this.state.code, "offline");
   }
 
-  #open(): void {
+  #open(tried: number = 0): void {
     if (!this.#drop()) return;
     const turn = this.#turn;
     const { clock, requestTimeoutMs, report } = this.#settings;
-    this.#timer = clock.after(requestTimeoutMs, () => this.#lost(BROKEN, "the server did not answer in time"));
+    this.#tried = tried;
+    this.#timer = clock.after(requestTimeoutMs, () => this.#lost(BROKEN, "there was no token in time"));
     this.#move({ status: "connecting", attempt: this.#attempt });
     if (turn !== this.#turn) return;
     const fetches = this.#tokens.renewable && (this.#tokenIsBad || this.#tokens.current === undefined);
@@ -136,37 +159,61 @@ export class Connector {
     );
   }
 
+  get #transport(): Transport {
+    const { length } = this.#transports;
+    return this.#transports[(this.#best + this.#tried) % length] as Transport;
+  }
+
   #dial(): void {
     const turn = this.#turn;
+    const { clock, requestTimeoutMs, transportTimeoutMs, report } = this.#settings;
+    const timeoutMs = this.#last ? requestTimeoutMs : transportTimeoutMs;
+    this.#timer?.cancel();
+    this.#timer = clock.after(timeoutMs, () => this.#ended(BROKEN, "the server did not answer in time"));
     this.#tokenIsBad = false;
     try {
       this.#link = this.#transport.open(this.#url, {
-        opened: () => turn === this.#turn && this.#greet(),
-        received: (text) => turn === this.#turn && this.#received(text),
-        closed: (code, reason) => turn === this.#turn && this.#lost(code, reason),
+        standing: () => [this.#greeting, ...this.#events.subscribes()],
+        opened: () => this.#link?.send(JSON.stringify({ ...this.#greeting, id: CONNECT_ID })),
+        received: (message) => turn === this.#turn && this.#received(message),
+        closed: (code, reason) => turn === this.#turn && this.#ended(code, reason),
       });
     } catch (error) {
-      this.#settings.report(error);
-      this.#lost(BROKEN, "the connection could not be opened");
+      report(error);
+      this.#ended(BROKEN, "the connection could not be opened");
     }
   }
 
-  #greet(): void {
-    const connect: Draft = {
-      type: "connect",
-      token: this.#tokens.current,
-      client: this.#settings.client,
-      ping: true,
-      ...this.#events.greeting(),
-    };
-    this.#link?.send(JSON.stringify({ ...connect, id: CONNECT_ID }));
+  /** No other transport is left to try. */
+  get #last(): boolean {
+    return this.#tried + 1 >= this.#transports.length;
   }
 
-  #received(text: string): void {
+  /** A transport ended. One that never carried a word of the server may be blocked, and the next one not. */
+  #ended(code: number, reason: string): void {
+    if (this.state.status !== "connecting" || code >= 4000 || this.#last) {
+      this.#lost(code, reason);
+      return;
+    }
+    this.#drop();
+    this.#tried++;
+    this.#dial();
+  }
+
+  get #greeting(): Standing {
+    const { client } = this.#settings;
+    return { type: "connect", token: this.#tokens.current, client, ping: true, ...this.#events.greeting() };
+  }
+
+  #received(message: ServerFrame | string): void {
     this.#liveness.heard();
-    const frame = decodeFrame(text);
+    if (message === "") return;
+    const frame = typeof message === "string" ? decodeFrame(message) : message;
     if (frame === undefined) {
-      this.#settings.report(new TypeError(`the server sent no frame: ${text.slice(0, 100)}`));
+      const reason = `the server sent no frame: ${JSON.stringify(message).slice(0, 100)}`;
+      // A page of something on the way, instead of a greeting.
+      if (this.state.status === "connecting") this.#ended(BROKEN, reason);
+      else this.#settings.report(new TypeError(reason));
       return;
     }
     if (frame.type === "connected") this.#connected(frame);
@@ -179,16 +226,23 @@ export class Connector {
   }
 
   #connected(frame: ConnectedFrame): void {
-    if (this.state.status !== "connecting") return;
-    const turn = this.#turn;
+    const { status } = this.state;
     const { session, user, ping, resumed = false } = frame;
+    // A one-way transport is greeted with each request; only a session that could not be resumed on the way is news.
+    if (status === "connected" && this.state.session === session) return;
+    const turn = this.#turn;
     this.#timer?.cancel();
     this.#notBefore = 0;
+    this.#best = (this.#best + this.#tried) % this.#transports.length;
+    this.#tried = 0;
+    this.#stable?.cancel();
     if (this.#settings.resetOn === "open") this.#attempt = 0;
     else this.#stable = this.#settings.clock.after(Math.min(STABLE_MS, ping || STABLE_MS), () => this.#proved());
     this.#liveness.start(ping);
     this.#tokens.expires(frame.expires);
-    this.state = { status: "connected", session, ...(user !== undefined && { user }), resumed };
+    this.#climber.start(this.#best);
+    const transport = this.#transport.name;
+    this.state = { status: "connected", session, ...(user !== undefined && { user }), resumed, transport };
     // Subscriptions go out before what handlers of the state may send.
     this.#events.up(frame);
     if (turn === this.#turn) this.#events.state(this.state);
@@ -216,7 +270,7 @@ export class Connector {
     const { backoff, jitter, random, surroundings, clock } = this.#settings;
     this.#attempt++;
     if (atOnce) {
-      this.#open();
+      this.#open(this.#tried);
       return;
     }
     this.#notBefore = clock.now() + after;
@@ -240,6 +294,7 @@ export class Connector {
     this.#timer?.cancel();
     this.#stable?.cancel();
     this.#liveness.stop();
+    this.#climber.stop();
     this.#tokens.stop();
     const link = this.#link;
     this.#link = undefined;

@@ -1,7 +1,12 @@
 /** Options of a client, and their defaults. */
 import type { Backoff, Jitter } from "./backoff.ts";
 import {
+  type AbortControllerConstructor,
   type Clock,
+  type EventSourceConstructor,
+  type FetchLike,
+  type Globals,
+  globals,
   type StorageLike,
   type Surroundings,
   systemClock,
@@ -10,8 +15,13 @@ import {
   systemSurroundings,
   type WebSocketConstructor,
 } from "./platform.ts";
+import { TRANSPORT_NAMES, type TransportName } from "./transports/transport.ts";
 
 export interface ClientOptions {
+  /** In the order of preference: where one is blocked, the next is taken. */
+  readonly transports?: readonly TransportName[];
+  /** How long a transport may take to connect before the next is tried. */
+  readonly transportTimeoutMs?: number;
   readonly token?: string;
   /** Asked when there is no token yet, when the server calls the token bad or expired, and before it expires. */
   readonly getToken?: () => Promise<string>;
@@ -37,6 +47,10 @@ export interface ClientOptions {
   /** Told of everything that handlers throw and of frames that make no sense; else the `error` event is, else the console. */
   readonly onError?: (error: unknown) => void;
   readonly WebSocket?: WebSocketConstructor;
+  readonly EventSource?: EventSourceConstructor;
+  readonly fetch?: FetchLike;
+  /** Of the same maker as `fetch`. */
+  readonly AbortController?: AbortControllerConstructor;
   /** Instead of `sessionStorage` and `localStorage`. */
   readonly storage?: { readonly session?: StorageLike; readonly local?: StorageLike };
   readonly surroundings?: Surroundings;
@@ -45,49 +59,48 @@ export interface ClientOptions {
   readonly random?: () => number;
 }
 
-/** The options with nothing left open. */
-export interface Settings {
-  readonly token: string | undefined;
-  readonly getToken: (() => Promise<string>) | undefined;
-  readonly client: string | undefined;
-  readonly backoff: Backoff;
-  readonly jitter: Jitter;
-  readonly resetOn: "stable" | "open";
-  readonly persist: "none" | "session" | "local";
-  readonly requestTimeoutMs: number;
-  readonly queueTimeoutMs: number;
-  readonly queueCountMax: number;
-  readonly queueBytesMax: number;
-  readonly report: (error: unknown) => void;
-  readonly WebSocket: WebSocketConstructor | undefined;
-  readonly storage: { readonly session: StorageLike | undefined; readonly local: StorageLike | undefined };
-  readonly surroundings: Surroundings;
-  readonly clock: Clock;
-  readonly random: () => number;
-}
+type Means = "WebSocket" | "EventSource" | "fetch" | "AbortController";
+
+const DEFAULTS = {
+  transports: TRANSPORT_NAMES as readonly TransportName[],
+  transportTimeoutMs: 4000,
+  jitter: "full" as Jitter,
+  resetOn: "stable" as "stable" | "open",
+  persist: "none" as "none" | "session" | "local",
+  requestTimeoutMs: 10_000,
+  queueTimeoutMs: 60_000,
+  queueCountMax: 1000,
+  queueBytesMax: 2 ** 20,
+  clock: systemClock,
+  random: Math.random,
+};
+
+/** The options with nothing left open that has a default. */
+export type Settings = Omit<ClientOptions, keyof typeof DEFAULTS | "backoff" | "storage" | Means> &
+  Readonly<typeof DEFAULTS> & { readonly [Name in Means]: Globals[Name] | undefined } & {
+    readonly backoff: Backoff;
+    readonly report: (error: unknown) => void;
+    readonly storage: { readonly session: StorageLike | undefined; readonly local: StorageLike | undefined };
+    readonly surroundings: Surroundings;
+  };
 
 export function settle(options: ClientOptions): Settings {
-  const persist = options.persist ?? "none";
+  const { WebSocket, EventSource, fetch, AbortController } = globals;
+  // What is `undefined` is not said.
+  const said = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as ClientOptions;
+  const settings = { WebSocket, EventSource, fetch, AbortController, ...DEFAULTS, ...said };
+  const { persist, onError: report = systemReport, surroundings = systemSurroundings() } = settings;
   // Looked for only where it is used: Node.js warns at the mere look.
-  const find = (which: "session" | "local"): StorageLike | undefined =>
-    options.storage?.[which] ?? (persist === "none" ? undefined : systemStorage(which));
+  const find = (which: "session" | "local", used: boolean): StorageLike | undefined =>
+    said.storage?.[which] ?? (used ? systemStorage(which) : undefined);
   return {
-    token: options.token,
-    getToken: options.getToken,
-    client: options.client,
-    backoff: { minMs: 1000, maxMs: 30_000, factor: 2, ...options.backoff },
-    jitter: options.jitter ?? "full",
-    resetOn: options.resetOn ?? "stable",
-    persist,
-    requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
-    queueTimeoutMs: options.queueTimeoutMs ?? 60_000,
-    queueCountMax: options.queueCountMax ?? 1000,
-    queueBytesMax: options.queueBytesMax ?? 2 ** 20,
-    report: options.onError ?? systemReport,
-    WebSocket: options.WebSocket,
-    storage: { session: find("session"), local: find("local") },
-    surroundings: options.surroundings ?? systemSurroundings(),
-    clock: options.clock ?? systemClock,
-    random: options.random ?? Math.random,
+    ...settings,
+    backoff: { minMs: 1000, maxMs: 30_000, factor: 2, ...said.backoff },
+    storage: {
+      session: find("session", persist !== "none" || surroundings.hides),
+      local: find("local", persist === "local"),
+    },
+    surroundings,
+    report,
   };
 }

@@ -52,6 +52,18 @@ export class Persistence {
     if (session !== undefined) this.#guard(() => this.#sessions?.setItem(`${this.#key} session`, session));
   }
 
+  /** What worked on the page before; unless told otherwise, the first of the transports. */
+  get transport(): string | undefined {
+    const { storage, transports } = this.#settings;
+    return this.#guard(() => storage.session?.getItem(`${this.#key} transport`)) ?? transports[0];
+  }
+
+  /** Remembers it for the visit, whatever else is kept. */
+  keepTransport(name: string): void {
+    if (name !== this.transport)
+      this.#guard(() => this.#settings.storage.session?.setItem(`${this.#key} transport`, name));
+  }
+
   set(channel: string, saved: Saved | undefined): void {
     if (saved === undefined) this.positions.delete(channel);
     else this.positions.set(channel, saved);

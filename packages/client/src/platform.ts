@@ -24,6 +24,32 @@ export interface WebSocketLike {
 
 export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
+export interface BodyLike {
+  getReader(): { read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }> };
+}
+
+export interface ResponseLike {
+  readonly ok: boolean;
+  readonly status: number;
+  /** Missing where an answer can only be had as a whole. */
+  readonly body?: BodyLike | null;
+  text(): Promise<string>;
+}
+
+/** The part of `fetch` in use. `signal` is that of the `AbortController` that goes with it. */
+export type FetchLike = (
+  url: string,
+  init: { readonly method: "POST"; readonly body: string; readonly signal: unknown; readonly keepalive: boolean },
+) => Promise<ResponseLike>;
+
+export type AbortControllerConstructor = new () => { readonly signal: unknown; abort(): void };
+
+export type EventSourceConstructor = new (url: string) => {
+  onmessage: ((event: never) => unknown) | null;
+  onerror: ((event: never) => unknown) | null;
+  close(): void;
+};
+
 export interface StorageLike {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
@@ -47,11 +73,14 @@ interface EventTargetLike {
   removeEventListener(type: string, listener: (event: { readonly persisted?: boolean }) => void): void;
 }
 
-interface Globals extends Partial<EventTargetLike> {
+export interface Globals extends Partial<EventTargetLike> {
   readonly location?: { readonly href: string };
   readonly document?: EventTargetLike & { readonly visibilityState: string };
   readonly navigator?: { readonly onLine?: boolean };
   readonly WebSocket?: WebSocketConstructor;
+  readonly EventSource?: EventSourceConstructor;
+  readonly fetch?: FetchLike;
+  readonly AbortController?: AbortControllerConstructor;
   readonly sessionStorage?: StorageLike;
   readonly localStorage?: StorageLike;
   readonly console?: { error(...words: unknown[]): void };
@@ -60,7 +89,8 @@ interface Globals extends Partial<EventTargetLike> {
   clearTimeout(timer: unknown): void;
 }
 
-const globals = globalThis as unknown as Globals;
+/** What the platform brings along. */
+export const globals: Globals = globalThis as unknown as Globals;
 
 /** Longer timers fire at once (32 bits). */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -73,10 +103,9 @@ export const systemClock: Clock = {
   },
 };
 
-export function systemWebSocket(): WebSocketConstructor {
-  const found = globals.WebSocket;
-  if (found === undefined) throw new TypeError("There is no WebSocket here: pass one as `options.WebSocket`.");
-  return found;
+/** After the present turn, before anything else. `queueMicrotask` is not to be had on every device. */
+export function soon(run: () => unknown): void {
+  void Promise.resolve().then(run);
 }
 
 /** The page's storage; `undefined` outside of browsers, and where the user forbids it (reading the property throws). */
@@ -121,9 +150,10 @@ export function systemSurroundings(): Surroundings {
 export function resolveUrl(url: string | undefined): string {
   const base = globals.location?.href;
   if (url === undefined && base === undefined) throw new TypeError("Outside of a page the client needs a url.");
-  const resolved = new URL(url ?? "/ws", base);
-  resolved.protocol = resolved.protocol.replace("http", "ws");
-  if (resolved.pathname === "/") resolved.pathname = "/ws";
-  resolved.hash = "";
-  return resolved.href;
+  // Devices have no `URL`, and no page either that a url could be relative to.
+  const absolute = base === undefined ? (url ?? "") : new URL(url ?? "/ws", base).href;
+  return absolute
+    .replace(/#.*/, "")
+    .replace(/^http/i, "ws")
+    .replace(/^(\w+:\/\/[^/?]+)\/?(?=\?|$)/, "$1/ws");
 }

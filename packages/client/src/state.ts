@@ -1,10 +1,11 @@
 /** States of the connection and of a channel, as unions: each carries only its own fields. */
 import type { Position } from "@longwire/protocol";
+import type { TransportName } from "./transports/transport.ts";
 
 /**
  * - `idle`: nobody asked for a connection, or `disconnect()` was called.
  * - `connecting`: a token is fetched, a socket opened, a greeting awaited.
- * - `connected`: `resumed` says whether the session is the one of before.
+ * - `connected`: `resumed` says whether the session is the one of before, `transport` over what.
  * - `waiting`: attempt number `attempt` starts at `retryAt` (Unix milliseconds), or at once by `connect()`.
  * - `closed`: the server said not to come back. `connect()` tries all the same.
  */
@@ -16,6 +17,7 @@ export type ConnectionState =
       readonly session: string;
       readonly user?: string;
       readonly resumed: boolean;
+      readonly transport: TransportName;
     }
   | {
       readonly status: "waiting";

@@ -258,7 +258,7 @@ test("the inbox is there before the user is known, needs no subscribe, and ackno
   await rig.clock.advance(199);
   expect(rig.server.last.sent("ack")).toEqual([]);
   await rig.clock.advance(1);
-  expect(rig.server.last.sent("ack")).toEqual([{ type: "ack", channel: "@bob", offset: 7 }] as never);
+  expect(rig.server.last.sent("ack")).toEqual([{ type: "ack", channel: "@bob", offset: 7, epoch: "e" }] as never);
   for (let offset = 8; offset < 58; offset++) rig.server.last.send(message("@bob", offset));
   expect(rig.server.last.sent("ack").at(-1)?.offset).toBe(57);
   rig.server.last.send(message("@bob", 58));
@@ -336,7 +336,7 @@ test("a channel asked for `since: inbox` acknowledges too, others do not", async
   rig.server.last.send(message("jobs:1", 1));
   rig.server.last.send(message("other", 1));
   await rig.clock.advance(200);
-  expect(rig.server.last.sent("ack")).toEqual([{ type: "ack", channel: "jobs:1", offset: 1 }] as never);
+  expect(rig.server.last.sent("ack")).toEqual([{ type: "ack", channel: "jobs:1", offset: 1, epoch: "e" }] as never);
 });
 
 test("an acknowledgement that a cut held up goes out after it, unless the numbering changed", async () => {

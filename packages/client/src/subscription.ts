@@ -24,6 +24,7 @@ import { type Message, messageOf } from "./decode.ts";
 import type { Timer } from "./platform.ts";
 import type { ChannelState } from "./state.ts";
 import { tokenOf } from "./tokens.ts";
+import type { Standing } from "./transports/transport.ts";
 
 export interface ChannelOptions {
   /** Where to begin without a position from before; the server's namespace decides unless told. */
@@ -94,7 +95,9 @@ export class Subscription {
     this.emitter = new Emitter((error) => line.report(error));
     this.position = line.saved(name);
     this.#acknowledger = new Acknowledger(line.clock, (offset) =>
-      this.state.status === "subscribed" ? line.send({ type: "ack", channel: name, offset }) : false,
+      this.state.status === "subscribed"
+        ? line.send({ type: "ack", channel: name, offset, epoch: this.position?.epoch })
+        : false,
     );
   }
 
@@ -176,27 +179,25 @@ export class Subscription {
       this.#fetchToken(this.#options.getToken);
       return;
     }
-    const { since, presence, events, echo } = this.#options;
     this.#asking = true;
-    this.#line.ask(
-      {
-        type: "subscribe",
-        channel: this.name,
-        since: this.position ?? since,
-        token: this.#token,
-        presence,
-        events,
-        echo,
-      },
-      { repeat: false, queue: false },
-      (answer) => {
-        if (turn !== this.#turn) return;
-        this.#asking = false;
-        if (!(answer instanceof LongwireError)) this.receive(answer);
-        else if (answer.reason === "timeout") this.#retry(0);
-        else if (answer.reason === "refused") this.#refused(answer);
-      },
-    );
+    this.#line.ask(this.#command, { repeat: false, queue: false }, (answer) => {
+      if (turn !== this.#turn) return;
+      this.#asking = false;
+      if (!(answer instanceof LongwireError)) this.receive(answer);
+      else if (answer.reason === "timeout") this.#retry(0);
+      else if (answer.reason === "refused") this.#refused(answer);
+    });
+  }
+
+  get #command(): Extract<Standing, { readonly type: "subscribe" }> {
+    const { since, presence, events, echo } = this.#options;
+    const { name: channel, position } = this;
+    return { type: "subscribe", channel, since: position ?? since, token: this.#token, presence, events, echo };
+  }
+
+  /** What asks for it, while it is asked for and while it stands; nothing where the server subscribed it by itself. */
+  get standing(): Standing | undefined {
+    return this.#asking || (this.state.status === "subscribed" && !this.made) ? this.#command : undefined;
   }
 
   #fetchToken(getToken: (channel: string) => Promise<string>): void {

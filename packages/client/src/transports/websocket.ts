@@ -4,13 +4,10 @@
  */
 /* oxlint-disable unicorn/prefer-add-event-listener -- see above */
 import type { WebSocketConstructor } from "../platform.ts";
-import type { Link, Transport, TransportHandlers } from "./transport.ts";
-
-/** What a socket reports that ended without a goodbye (RFC 6455, 7.1.5). */
-const ABNORMAL = 1006;
+import { BROKEN, type Link, type Transport, type TransportHandlers } from "./transport.ts";
 
 export function webSocketTransport(Socket: WebSocketConstructor): Transport {
-  return { open: (url, handlers) => openWebSocket(Socket, url, handlers) };
+  return { name: "websocket", open: (url, handlers) => openWebSocket(Socket, url, handlers) };
 }
 
 function openWebSocket(Socket: WebSocketConstructor, url: string, handlers: TransportHandlers): Link {
@@ -26,7 +23,7 @@ function openWebSocket(Socket: WebSocketConstructor, url: string, handlers: Tran
   };
   socket.onclose = (event: { readonly code?: number; readonly reason?: string }) => {
     detach();
-    handlers.closed(event.code ?? ABNORMAL, event.reason ?? "");
+    handlers.closed(event.code ?? BROKEN, event.reason ?? "");
   };
   socket.onerror = () => undefined;
   return {

@@ -18,6 +18,7 @@ export class Rig {
     this.server = server;
     this.clock = clock;
     this.client = new Client("ws://test/ws", {
+      transports: ["websocket"],
       WebSocket: server.WebSocket,
       clock,
       surroundings: this.surroundings,
