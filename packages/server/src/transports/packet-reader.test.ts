@@ -30,9 +30,11 @@ const STREAMS: [name: string, framing: Framing, messages: string[], bytes: Uint8
   ["frame", frameFraming, ["", "\n\0", "abc"], Buffer.from([0, 0, 0, 4, 0, 0, 0, 6, 10, 0, 0, 0, 0, 7, 97, 98, 99])],
 ];
 
-describe.each(STREAMS)("%s", (_name, framing, messages, bytes) => {
-  const told = (found: (string | null)[]): (string | null)[] => found.filter((message) => message !== null);
+function told(messages: (string | null)[]): (string | null)[] {
+  return messages.filter((message) => message !== null);
+}
 
+describe.each(STREAMS)("%s", (_name, framing, messages, bytes) => {
   test("[TC-2] cut at every two positions, the messages are the same", () => {
     for (let first = 0; first <= bytes.length; first++) {
       for (let second = first; second <= bytes.length; second++) {

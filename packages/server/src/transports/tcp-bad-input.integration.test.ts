@@ -47,9 +47,11 @@ async function published(): Promise<unknown[]> {
   return data.filter((one) => one !== "to all");
 }
 
+async function sessions(): Promise<number> {
+  return ((await server.api("GET", "/api/stats")).body as { sessions: number }).sessions;
+}
+
 async function sessionsBecome(count: number): Promise<void> {
-  const sessions = async (): Promise<number> =>
-    ((await server.api("GET", "/api/stats")).body as { sessions: number }).sessions;
   for (let round = 0; round < 500 && (await sessions()) !== count; round++) await Bun.sleep(10);
   expect(await sessions()).toBe(count);
 }

@@ -128,7 +128,8 @@ export class TcpConnection implements Connection, TurnMember {
   }
 
   pause(): void {
-    this.socket.pause();
+    // Paused, it would not notice that the client closes its side as well.
+    if (!this.#isOver) this.socket.pause();
   }
 
   resume(): void {
@@ -231,7 +232,6 @@ export class TcpConnection implements Connection, TurnMember {
   #finish(): void {
     this.#isOver = true;
     this.#reader.clear();
-    // Paused, it would not notice that the client closes its side as well.
     this.resume();
     if (this.#queueBytes === 0) this.socket.shutdown();
   }

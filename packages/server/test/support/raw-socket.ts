@@ -165,8 +165,13 @@ export class RawSocket {
 
   /** Everything until the other side ends. */
   async readEnd(timeoutMs = WAIT_MS): Promise<string> {
+    return (await this.readRest(timeoutMs)).toString();
+  }
+
+  /** The same as bytes. */
+  async readRest(timeoutMs = WAIT_MS): Promise<Buffer> {
     await this.#read(() => undefined, timeoutMs);
-    return this.#take(this.#bytes.length).toString();
+    return this.#take(this.#bytes.length);
   }
 
   /** One HTTP response: by its length, its chunks, or the end of the connection. */
