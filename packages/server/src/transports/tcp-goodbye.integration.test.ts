@@ -146,6 +146,6 @@ describe("goodbyes", () => {
     }
     expect(await bare.readEnd()).toBe("last words\n");
     await stopped;
-    for (const port of [json, text]) expect(openSocket(port)).rejects.toThrow();
+    for (const port of [json, text]) await expect(openSocket(port)).rejects.toThrow();
   });
 });
