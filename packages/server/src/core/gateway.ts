@@ -152,7 +152,8 @@ export class CoreGateway implements Gateway {
         case "call":
           throw new ReplyError("noApplication");
         case "ping":
-          return core.outbox.push(session, { type: "pong", ...(command.id !== undefined && { id: command.id }) });
+          core.outbox.push(session, { type: "pong", ...(command.id !== undefined && { id: command.id }) });
+          return;
         case "pong":
           return;
       }
@@ -233,7 +234,8 @@ export class CoreGateway implements Gateway {
     }
     if (type === "subscribe" && id === undefined && channel !== undefined && !session.subscription(channel)) {
       // `error` could not say which channel it is about.
-      return this.core.outbox.push(session, { type: "unsubscribed", channel, code, reason: message });
+      this.core.outbox.push(session, { type: "unsubscribed", channel, code, reason: message });
+      return;
     }
     this.core.outbox.push(session, {
       type: "error",

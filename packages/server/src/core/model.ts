@@ -72,7 +72,7 @@ export class Session implements SessionHandle, WheelItem {
   pingAt: number;
   /** When what is kept of it for a crash is to be kept for longer, counted likewise; Infinity: there is nothing. */
   renewAt = Infinity;
-  /** The store has what a resume needs until then (Unix milliseconds); 0: it has nothing, or not the latest. */
+  /** The store has what a resume needs until then (Unix milliseconds); 0: it has nothing, or not the latest; Infinity: it need not. */
   keptUntil = 0;
   /** It lasts for a few commands that speak for another session. */
   fleeting = false;

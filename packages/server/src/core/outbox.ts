@@ -23,10 +23,11 @@ export class Outbox {
     private readonly end: (session: Session, goodbye: Disconnect) => void,
   ) {}
 
-  /** Queues a frame for the end of this turn. Frames of a session leave in the order of their pushes. */
-  push(session: Session, frame: ServerFrame): void {
+  /** Queues a frame for the end of this turn. Frames of a session leave in the order of their pushes. False: the protocol has no word for it. */
+  push(session: Session, frame: ServerFrame): boolean {
     const encoded = session.protocol.encode(frame);
     if (encoded !== null) this.pushFrame(session, encoded);
+    return encoded !== null;
   }
 
   pushFrame(session: Session, frame: Frame): void {

@@ -110,8 +110,9 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
     if (hasEnded(subscription)) return;
     if (page.reached && page.top.epoch === epoch) continue;
     // Trimmed or renumbered while the client was reading: say so and go on with what comes.
-    const again = (position: Position): void =>
+    const again = (position: Position): void => {
       core.outbox.push(session, { type: "subscribed", channel: channel.name, ...position, recovered: false });
+    };
     if (inbox) await recover(core, subscription, { from: "earliest", inbox }, again);
     else answerFromTop(core, subscription, again);
     return;

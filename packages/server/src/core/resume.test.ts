@@ -1,5 +1,6 @@
-import { expect, spyOn, test } from "bun:test";
-import { buildCore, settle } from "../../test/support/core.ts";
+import { describe, expect, spyOn, test } from "bun:test";
+import type { ServerFrame } from "@longwire/protocol";
+import { buildCore, type CoreHouse, type CoreSession, settle } from "../../test/support/core.ts";
 import { nativeProtocol } from "../protocols/native.ts";
 import { FakeConnection } from "../../test/support/fake-connection.ts";
 
@@ -84,4 +85,106 @@ test("[BY-9] a session that is sent away while the application gives it a channe
   await given;
   await settle();
   expect(await house.engine.state.get(`session/${id}`)).toBeUndefined();
+});
+
+describe("a client that polls: a session of a few seconds, again and again", () => {
+  const RESUME_MS = 60_000;
+
+  async function poll(house: CoreHouse, session?: string): Promise<CoreSession> {
+    const page = await house.open(session === undefined ? {} : { session });
+    await page.say({ type: "subscribe", channel: "a" });
+    return page;
+  }
+
+  function resumedOf({ connection }: CoreSession): unknown {
+    const [greeting] = connection.frames();
+    return greeting?.type === "connected" ? greeting.resumed : undefined;
+  }
+
+  test("[OW-5] it is resumed at every poll, and the store is written to once in a while", async () => {
+    const house = buildCore({ settings: { resumeMs: RESUME_MS } });
+    const set = spyOn(house.engine.state, "set");
+    const first = await poll(house);
+    await first.drop();
+    for (let n = 0; n < 100; n++) {
+      house.clock.advance(5000);
+      const page = await poll(house, first.handle.id);
+      expect(resumedOf(page)).toBe(true);
+      await page.drop();
+    }
+    // 500 seconds: the first end, the second, and then one for every half of the resume time.
+    expect(set.mock.calls.length).toBeLessThanOrEqual(2 + Math.ceil(500_000 / (RESUME_MS / 2)));
+    set.mockRestore();
+  });
+
+  test("[CO-11] whenever it stops polling, there is the whole resume time to come back", async () => {
+    for (let polls = 0; polls < 8; polls++) {
+      const house = buildCore({ settings: { resumeMs: RESUME_MS } });
+      const first = await poll(house);
+      await first.drop();
+      for (let n = 0; n < polls; n++) {
+        house.clock.advance(7000);
+        const page = await poll(house, first.handle.id);
+        await page.drop();
+      }
+      house.clock.advance(RESUME_MS - 1);
+      expect([polls, resumedOf(await poll(house, first.handle.id))]).toEqual([polls, true]);
+    }
+  });
+
+  test("[CO-12] it cannot be resumed long after the last poll", async () => {
+    const house = buildCore({ settings: { resumeMs: RESUME_MS } });
+    const first = await poll(house);
+    await first.drop();
+    for (let n = 0; n < 5; n++) {
+      const page = await poll(house, first.handle.id);
+      await page.drop();
+    }
+    house.clock.advance(RESUME_MS * 1.5 + 1);
+    expect(resumedOf(await poll(house, first.handle.id))).toBe(false);
+  });
+
+  test("[BY-9] kicked out of any of its polls, it cannot be resumed", async () => {
+    for (let polls = 1; polls < 4; polls++) {
+      const house = buildCore({ settings: { resumeMs: RESUME_MS } });
+      const first = await poll(house);
+      let page = first;
+      for (let n = 1; n < polls; n++) {
+        await page.drop();
+        page = await poll(house, first.handle.id);
+      }
+      await house.control.disconnectSession(first.handle.id, { reconnect: false });
+      await page.drop();
+      expect([polls, resumedOf(await poll(house, first.handle.id))]).toEqual([polls, false]);
+    }
+  });
+
+  test("[CO-13] a poll that was replaced by the next one does not keep the session behind its back", async () => {
+    const house = buildCore({ settings: { resumeMs: RESUME_MS } });
+    const first = await poll(house);
+    await first.drop();
+    const second = await poll(house, first.handle.id);
+    const third = await poll(house, first.handle.id);
+    expect(second.connection.goodbye?.disconnect).toBe("replaced");
+    expect(resumedOf(third)).toBe(true);
+    await house.control.disconnectSession(first.handle.id, { reconnect: false });
+    await second.drop();
+    await third.drop();
+    expect(resumedOf(await poll(house, first.handle.id))).toBe(false);
+  });
+
+  test("[OW-6] of a session whose id was never said nothing is kept", async () => {
+    const house = buildCore({ settings: { resumeMs: RESUME_MS } });
+    const set = spyOn(house.engine.state, "set");
+    const native = nativeProtocol(16);
+    const silent = {
+      ...native,
+      encode: (frame: ServerFrame) => (frame.type === "connected" ? null : native.encode(frame)),
+    };
+    const handle = house.gateway.open(new FakeConnection({ hearing: "nothing" }), silent, { channels: ["a"] });
+    await settle();
+    house.gateway.closed(handle, 1000, "");
+    expect(set).not.toHaveBeenCalled();
+    set.mockRestore();
+  });
 });

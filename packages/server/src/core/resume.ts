@@ -57,11 +57,15 @@ export function renew(core: Core, session: Session): void {
   keep(core, session, CRASH_KEEP_MS);
 }
 
-/** Keeps the session for a client that may come back within the resume time. */
+/**
+ * Keeps the session for a client that may come back within the resume time. A client that polls comes back every few seconds: for one
+ * that has come back, half as much is added, so that the store is written to once in a while and not at every poll.
+ */
 export function keepForResume(core: Core, session: Session): void {
   const { resumeMs } = core.settings;
-  // A poll ends its session every few seconds: what the store has may still be good for a while.
-  if (resumeMs > 0 && session.keptUntil < core.clock.now() + resumeMs / 2) keep(core, session, resumeMs);
+  const { keptUntil } = session;
+  if (resumeMs === 0 || keptUntil >= core.clock.now() + resumeMs) return;
+  keep(core, session, keptUntil === 0 ? resumeMs : resumeMs * 1.5);
 }
 
 /** Failing to keep is logged; the client starts anew then. */

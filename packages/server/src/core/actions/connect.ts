@@ -30,7 +30,7 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
     session.state = "open";
     core.sessions.add(session);
     core.watch(session);
-    core.outbox.push(session, {
+    const isTold = core.outbox.push(session, {
       type: "connected",
       ...(command.id !== undefined && { id: command.id }),
       session: session.id,
@@ -39,6 +39,8 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
       ...(identity.expiresAt !== undefined && { expires: Math.max(0, identity.expiresAt - core.clock.now()) }),
       ...(id !== undefined && { resumed }),
     });
+    // Nobody can come back for a session whose id was never said.
+    if (!isTold && !resumed) session.keptUntil = Infinity;
     core.log.debug("session opened", () => ({
       session: session.id,
       user: session.user,
