@@ -16,6 +16,8 @@ const NEEDS = [
   { name: "php-cli", present: () => onPath("php") },
   { name: "php-curl", present: hasPhpCurl },
   { name: "openssl", present: () => onPath("openssl") },
+  // Networks of their own, for peers that are cut off.
+  { name: "iproute2", present: () => process.platform !== "linux" || onPath("ip") },
   { name: "socat", present: () => onPath("socat") },
   { name: "netcat-openbsd", present: () => onPath("nc.openbsd", "nc") },
   { name: "nginx", present: () => onPath("nginx") },
