@@ -16,7 +16,7 @@ import { portErrorOf } from "./port-error.ts";
 const FRAMINGS = { json: jsonFraming, text: textFraming, frame: frameFraming } as const;
 
 /** A port that is to be opened, with everything that can be wrong before found out. */
-interface Planned extends TcpListener {
+export interface PlannedListener extends TcpListener {
   readonly option: string;
   readonly elsewhere: string;
   readonly framed: Framing;
@@ -30,16 +30,16 @@ export interface OpenListener {
   readonly socket: TCPSocketListener<TcpConnection>;
 }
 
-/** In the order of the configuration, that of `tcpPort` first. Rejects with `StartupError`; then none is open. */
-export async function openListeners(
+/** In one go, so that nobody is served by one port while another is still to be opened. Throws `StartupError`; then none is open. */
+export function openListeners(
+  planned: readonly PlannedListener[],
   config: Config,
   defaultHost: string,
   { gateway, turn }: Pick<Composition, "gateway" | "turn">,
   log: Logger,
-): Promise<OpenListener[]> {
+): OpenListener[] {
   const open: OpenListener[] = [];
-  for (const planned of await plan(config, log)) {
-    const { host = defaultHost, port, framing, channel, framed, protocol, option, elsewhere } = planned;
+  for (const { host = defaultHost, port, framing, channel, framed, protocol, option, elsewhere } of planned) {
     try {
       const socket = listenTcp({
         hostname: host,
@@ -62,8 +62,9 @@ export async function openListeners(
   return open;
 }
 
-async function plan(config: Config, log: Logger): Promise<Planned[]> {
-  const planned: Planned[] = [];
+/** In the order of the configuration, that of `tcpPort` first. Rejects with `StartupError` where a framing cannot be loaded. */
+export async function planListeners(config: Config, log: Logger): Promise<PlannedListener[]> {
+  const planned: PlannedListener[] = [];
   const { tcpPort, tcpListeners, depthMax } = config;
   const native = nativeLines(depthMax);
   if (tcpPort !== "off") {

@@ -11,7 +11,7 @@ import { splitUrl } from "../http/router.ts";
 import { WebSocketFanout, type WebSocketConnection } from "../transports/websocket.ts";
 import { demoAssets } from "./assets.ts";
 import { type Composition, compose } from "./compose.ts";
-import { type OpenListener, openListeners } from "./listeners.ts";
+import { type OpenListener, openListeners, planListeners } from "./listeners.ts";
 import { createMounts } from "./mounts.ts";
 import { postureOf, type Posture } from "./posture.ts";
 import { openSwoole } from "./presets.ts";
@@ -39,13 +39,14 @@ export interface RunningGateway {
 export async function startGateway(config: Config, log: Logger): Promise<RunningGateway> {
   const posture = postureOf(config);
   const settings = settingsOf(config, posture, VERSION);
+  const planned = await planListeners(config, log);
   const parts = compose(config, settings, log);
   let draining = false;
   const servers: WebServer[] = [];
   let listeners: readonly OpenListener[];
   try {
     openWebServers(servers, config, posture, parts, () => draining, log);
-    listeners = await openListeners(config, posture.host, parts, log);
+    listeners = openListeners(planned, config, posture.host, parts, log);
   } catch (error) {
     for (const server of servers) await server.stop(true);
     parts.stop();
