@@ -87,20 +87,20 @@ test("[BY-9] a session that is sent away while the application gives it a channe
   expect(await house.engine.state.get(`session/${id}`)).toBeUndefined();
 });
 
+const RESUME_MS = 60_000;
+
+async function poll(house: CoreHouse, session?: string): Promise<CoreSession> {
+  const page = await house.open(session === undefined ? {} : { session });
+  await page.say({ type: "subscribe", channel: "a" });
+  return page;
+}
+
+function resumedOf({ connection }: CoreSession): unknown {
+  const [greeting] = connection.frames();
+  return greeting?.type === "connected" ? greeting.resumed : undefined;
+}
+
 describe("a client that polls: a session of a few seconds, again and again", () => {
-  const RESUME_MS = 60_000;
-
-  async function poll(house: CoreHouse, session?: string): Promise<CoreSession> {
-    const page = await house.open(session === undefined ? {} : { session });
-    await page.say({ type: "subscribe", channel: "a" });
-    return page;
-  }
-
-  function resumedOf({ connection }: CoreSession): unknown {
-    const [greeting] = connection.frames();
-    return greeting?.type === "connected" ? greeting.resumed : undefined;
-  }
-
   test("[OW-5] it is resumed at every poll, and the store is written to once in a while", async () => {
     const house = buildCore({ settings: { resumeMs: RESUME_MS } });
     const set = spyOn(house.engine.state, "set");
