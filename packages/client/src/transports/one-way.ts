@@ -37,6 +37,7 @@ interface Noted {
   readonly code?: number;
   readonly channel?: string;
   readonly recovered?: boolean;
+  readonly expires?: number;
 }
 
 export function oneWayTransport(name: TransportName, settings: OneWaySettings, opener: Opener): Transport {
@@ -52,6 +53,8 @@ class OneWayLink implements Link {
   readonly #asked = new Map<string, number | undefined>();
   /** The channels that the client knows to be subscribed, and whether the server did it by itself. */
   readonly #told = new Map<string, boolean>();
+  /** The `id` of the `refresh` that the next greeting answers. */
+  #refresh: number | undefined;
   #cancel: (() => void) | undefined;
   /** What an older request tells is of no interest. */
   #turn = 0;
@@ -86,9 +89,11 @@ class OneWayLink implements Link {
       // What the server subscribes by itself cannot be ended from here (OW-1). Nobody listens to it any more.
       if (!this.#told.get(channel)) this.#told.delete(channel);
       soon(() => this.#tell({ type: "unsubscribed", id, channel } as ServerFrame));
-    } else if (type === "connect" || type === "ping") {
-      // Only a new request tells whether the way still leads to the server; its answer begins at once unless it is quiet.
+    } else if (type === "connect" || type === "ping" || type === "refresh") {
+      // Only a new request tells whether the way still leads to the server, and brings the session a new token. Its answer
+      // begins at once unless it is quiet.
       this.#quiet = false;
+      if (type === "refresh") this.#refresh = id;
     } else {
       if (type !== "pong") this.#post(text);
       return;
@@ -142,7 +147,7 @@ class OneWayLink implements Link {
 
   /** Each request is told anew what is subscribed; the client hears of it once. */
   #isNews(frame: ServerFrame): boolean {
-    const { type, id, code, channel = "", recovered } = frame as Noted;
+    const { type, id, code, channel = "", recovered, expires } = frame as Noted;
     for (const [asked, askedId] of this.#asked) {
       if (id === undefined || id !== askedId) continue;
       this.#asked.delete(asked);
@@ -151,6 +156,10 @@ class OneWayLink implements Link {
         this.#quiet = false;
         this.#change();
       }
+    }
+    if (type === "connected" && this.#refresh !== undefined) {
+      this.#tell({ type: "refreshed", id: this.#refresh, expires } as ServerFrame);
+      this.#refresh = undefined;
     }
     if (type === "unsubscribed") this.#told.delete(channel);
     if (type !== "subscribed") return true;

@@ -1,0 +1,181 @@
+/** The SDK over each transport against a whole gateway: the same promises on all of them, and over changes between them. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Client, type ClientOptions } from "@longwire/client";
+import { EventSource } from "eventsource";
+import { startServer, type TestServer } from "longwire/test/server";
+import { until } from "./support/wait.ts";
+
+const NAMES = ["websocket", "stream", "sse", "poll"] as const;
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startServer({ demo: "true", engine: "sqlite" });
+});
+afterAll(() => server.stop());
+
+async function open(name: (typeof NAMES)[number], options: ClientOptions = {}): Promise<Client> {
+  const client = new Client(server.url, { transports: [name], EventSource, ...options });
+  client.connect();
+  await client.ready();
+  return client;
+}
+
+let lastRoom = 0;
+const newRoom = (): string => `demo:room-${++lastRoom}`;
+
+for (const name of NAMES) {
+  describe(name, () => {
+    test("[P1] publications of many channels come in order, each once, while channels come and go", async () => {
+      const client = await open(name);
+      expect(client.state).toMatchObject({ status: "connected", transport: name });
+      const rooms = Array.from({ length: 5 }, newRoom);
+      const found = new Map<string, number[]>(rooms.map((room) => [room, []]));
+      for (const room of rooms) {
+        client
+          .channel<number>(room)
+          .subscribe("earliest")
+          .on("message", ({ data }) => found.get(room)?.push(data));
+      }
+      for (let count = 0; count < 40; count++) {
+        await Promise.all(rooms.map((room) => server.publish(room, count)));
+        client.channel(`demo:other-${count % 3}`).subscribe();
+        if (count % 2 === 0) client.channel(`demo:other-${count % 3}`).unsubscribe();
+      }
+      await until("all publications", () => rooms.every((room) => found.get(room)?.length === 40));
+      const all = Array.from({ length: 40 }, (_, count) => count);
+      for (const room of rooms) expect(found.get(room)).toEqual(all);
+      client.disconnect();
+    });
+
+    test("[PU-1] requests are answered: publish, history, presence, and what is refused", async () => {
+      const client = await open(name);
+      const room = client.channel<string>(newRoom(), { presence: { nick: "Ann" }, events: true }).subscribe();
+      await room.ready();
+      const positions = await Promise.all(["a", "b", "c"].map((text) => room.publish(text)));
+      expect(positions.map((position) => position?.offset)).toEqual([1, 2, 3]);
+      const { publications } = await room.history();
+      expect(publications.map(({ data }) => data)).toEqual(["a", "b", "c"]);
+      const { members, sessions } = await room.presence();
+      expect([members.map(({ data }) => data), sessions]).toEqual([[{ nick: "Ann" }], 1]);
+      expect(
+        await client
+          .channel("news")
+          .publish("no")
+          .catch((error: unknown) => error),
+      ).toMatchObject({ code: 302 });
+      client.disconnect();
+    });
+
+    test("[IN-7] the inbox is handed over once, acknowledged, and goes on after a while away", async () => {
+      const user = `bob-${name}`;
+      await server.publish(`@${user}`, 1);
+      const token = await server.token({ sub: user });
+      const found: unknown[] = [];
+      const first = await open(name, { token });
+      first.inbox().on("message", ({ data }) => found.push(data));
+      await until("the first", () => found.length === 1);
+      await server.publish(`@${user}`, 2);
+      await until("the second", () => found.length === 2);
+      first.disconnect();
+      await server.publish(`@${user}`, 3);
+      const second = new Client(server.url, { transports: [name], EventSource, token });
+      second.inbox().on("message", ({ data }) => found.push(data));
+      second.connect();
+      await until("the third", () => found.length >= 3);
+      await Bun.sleep(50);
+      expect(found).toEqual([1, 2, 3]);
+      second.disconnect();
+    });
+
+    test("[BY-9] the application ends it for good, and a bad token does", async () => {
+      const user = `eve-${name}`;
+      const client = await open(name, { token: await server.token({ sub: user }) });
+      // Between two polls there is nothing that could be ended.
+      await Bun.sleep(50);
+      await server.api("POST", `/api/users/${user}/disconnect`, {});
+      await until("the end", () => client.state.status === "closed");
+      expect(client.state).toMatchObject({ status: "closed", code: 4102 });
+      // An event stream cannot see why it was refused; the poll behind it can.
+      const transports = name === "sse" ? (["sse", "poll"] as const) : [name];
+      const refused = new Client(server.url, { transports, EventSource, token: "no token" });
+      refused.connect();
+      await until("the refusal", () => refused.state.status === "closed");
+    });
+
+    test("[CO-8] a token that expires is renewed in time, and the session goes on", async () => {
+      let asked = 0;
+      const getToken = async (): Promise<string> => {
+        asked++;
+        return await server.token({ sub: `kim-${name}`, exp: Math.floor(Date.now() / 1000) + 3 });
+      };
+      const client = await open(name, { getToken });
+      const statuses: string[] = [];
+      client.on("state", ({ status }) => statuses.push(status));
+      await until("two renewals", () => asked >= 3);
+      expect(statuses).toEqual([]);
+      client.disconnect();
+    });
+
+    test("[CO-11] over a restart of the server nothing is lost", async () => {
+      const client = await open(name, { backoff: { minMs: 50, maxMs: 200 } });
+      const room = newRoom();
+      const found: number[] = [];
+      client
+        .channel<number>(room)
+        .subscribe("earliest")
+        .on("message", ({ data }) => found.push(data));
+      await client.channel(room).ready();
+      await server.publish(room, 1);
+      await until("the first", () => found.length === 1);
+      await server.restart();
+      await server.publish(room, 2);
+      await until("the second", () => found.length === 2);
+      expect(found).toEqual([1, 2]);
+      client.disconnect();
+    }, 30_000);
+  });
+}
+
+test("[P3] a client that changes the transport at random gets everything once, in order", async () => {
+  const room = newRoom();
+  const found: number[] = [];
+  let position: { epoch: string; offset: number } | "earliest" = "earliest";
+  let publishing = true;
+  const publisher = (async () => {
+    for (let count = 0; count < 300; count++) await server.publish(room, count);
+    publishing = false;
+  })();
+  for (let hop = 0; publishing || found.length < 300; hop++) {
+    const client = await open(NAMES[(hop * 7 + 3) % 4] ?? "poll");
+    const channel = client.channel<number>(room);
+    channel.on("message", ({ data }) => found.push(data));
+    channel.subscribe(position);
+    await channel.ready();
+    await Bun.sleep(hop % 5);
+    position = channel.position ?? position;
+    client.disconnect();
+  }
+  await publisher;
+  expect(found).toEqual(Array.from({ length: 300 }, (_, count) => count));
+});
+
+test("what was subscribed, asked and left at any moment leaves no session behind", async () => {
+  for (const name of NAMES) {
+    for (let turns = 0; turns < 40; turns += 3) {
+      const client = new Client(server.url, { transports: [name], EventSource });
+      client.channel("demo:left").subscribe();
+      client.connect();
+      const sent = client
+        .channel("demo:left")
+        .publish(turns)
+        .catch(() => undefined);
+      await Bun.sleep(turns);
+      client.disconnect();
+      await sent;
+    }
+  }
+  await until("no session", async () => {
+    const { body } = await server.api("GET", "/api/sessions");
+    return (body as { sessions: unknown[] }).sessions.length === 0;
+  });
+});
