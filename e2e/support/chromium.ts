@@ -15,8 +15,9 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-export async function startChromium(): Promise<Browser> {
+/** `more`: further flags of the command line. */
+export async function startChromium(more: readonly string[] = []): Promise<Browser> {
   const executablePath = process.env["CHROMIUM"] ?? EXECUTABLES.find((path) => existsSync(path));
   if (executablePath === undefined) throw new Error("there is no Chromium: install it, or name it with CHROMIUM=/path");
-  return await chromium.launch({ executablePath, args: FLAGS, headless: true });
+  return await chromium.launch({ executablePath, args: [...FLAGS, ...more], headless: true });
 }
