@@ -43,7 +43,8 @@ static void begin(struct connection *connection) {
     char text[REQUEST_BYTES];
     write_all(connection->fd, text, fill(text, sizeof text, options.first, connection->number));
   }
-  become_open(connection);
+  /* Otherwise with the first answer: connecting is paced by it, and the listener's backlog does not overflow. */
+  if (options.ready == NULL) become_open(connection);
 }
 
 static void take_line(struct connection *connection, const uint8_t *line, size_t length, uint64_t now) {
@@ -114,7 +115,10 @@ static void take_body(struct connection *connection, const uint8_t *bytes, size_
 }
 
 static size_t take(struct connection *connection, const uint8_t *bytes, size_t length) {
-  if (form == TCP) return take_lines(connection, bytes, length);
+  if (form == TCP) {
+    if (connection->state == OPENING) become_open(connection);
+    return take_lines(connection, bytes, length);
+  }
   size_t taken = take_response(connection, &connection->own.response, bytes, length);
   if (connection->own.response.part == DONE) close_connection(connection);
   return taken;

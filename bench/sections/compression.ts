@@ -47,6 +47,7 @@ const VARIANTS: readonly Variant[] = [
     },
   },
   {
+    // It is negotiated and serves single frames; what goes to many is sent as it is.
     name: "WebSocket, permessage-deflate",
     subscription: (server) => ({ ...subscribedOver("websocket", server, ["bench"]), header: PER_MESSAGE_DEFLATE }),
     flags: { "per-message-deflate": "true" },

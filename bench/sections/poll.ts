@@ -10,7 +10,9 @@ import { cpuSeconds, processTree, residentBytes } from "../usage.ts";
 
 const CLIENTS = 10_000;
 const DATA_BYTES = 128;
-const SETTLE_MS = 2000;
+/** As the memory section waits. */
+const MEMORY_SETTLE_MS = 5000;
+const POLLS_SETTLE_MS = 2000;
 const WATCH_MS = 50;
 const ANSWERS_TIMEOUT_MS = 20_000;
 const MEMORY_TARGET_KB = 8;
@@ -28,12 +30,12 @@ interface Answering {
 
 export async function runPoll(bench: Bench): Promise<void> {
   const server = await startLongwire(bench, "sqlite");
-  await Bun.sleep(SETTLE_MS);
+  await Bun.sleep(MEMORY_SETTLE_MS);
   const pids = processTree(server.child.pid);
   const before = residentBytes(pids);
   const subscription = { ...subscribedOver("poll", server, ["bench"]), pollOnce: true };
   const clients = await Subscribers.connect(bench.children, bench.tools, server.port, CLIENTS, subscription);
-  await Bun.sleep(SETTLE_MS);
+  await Bun.sleep(MEMORY_SETTLE_MS);
   const kilobytes = (residentBytes(pids) - before) / CLIENTS / 1024;
   const rounds: Answering[] = [];
   for (let round = 0; round <= bench.options.rounds; round++) {
@@ -41,6 +43,7 @@ export async function runPoll(bench: Bench): Promise<void> {
     const answering = await measure(bench, server, clients, pids);
     if (round > 0) rounds.push(answering);
   }
+  await Bun.sleep(MEMORY_SETTLE_MS);
   const afterwards = (residentBytes(pids) - before) / CLIENTS / 1024;
   await clients.stop();
   await bench.children.stop(server.child);
@@ -103,7 +106,7 @@ async function measure(
   await clients.poll();
   await until(clients, ({ waiting }) => waiting === CLIENTS);
   // The polls have been sent; the server takes them all.
-  await Bun.sleep(SETTLE_MS);
+  await Bun.sleep(POLLS_SETTLE_MS);
   return {
     cpuSeconds: answering,
     lastMs: answered.maxUs / 1000,
