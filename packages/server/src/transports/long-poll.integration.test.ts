@@ -64,6 +64,10 @@ function sessionOf([greeting]: readonly ServerFrame[]): string {
   return greeting?.type === "connected" ? greeting.session : "";
 }
 
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
 function cursorOf(body: string): string {
   return (JSON.parse(body) as { cursor: string }).cursor;
 }
@@ -307,7 +311,6 @@ describe("what is refused", () => {
 
 describe("clients that go away", () => {
   test("[OW-8] while they wait: their sessions end at once, and their descriptors are free", async () => {
-    const descriptors = (): number => readdirSync("/proc/self/fd").length;
     await untilSessions(0);
     const before = descriptors();
     const sockets = await Promise.all(Array.from({ length: 50 }, () => rawPoll("channels=gone&quiet=true")));

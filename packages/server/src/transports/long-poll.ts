@@ -112,8 +112,11 @@ class PollConnection implements Connection, WheelItem, EventListenerObject {
     else if (this.phase === "waiting" || this.phase === "late") this.polls.ready(this);
   }
 
+  /** Paces what is replayed at the opening. Later nothing waits for the client: what is there is answered at the end of the turn. */
   buffered(): number {
-    return this.#bytes;
+    if (this.phase !== "opening") return 0;
+    // One publication alone may be larger than the budget by its envelope; the client could never get past it.
+    return this.#frames.length === 1 ? Math.min(this.#bytes, this.polls.parts.answerBytesMax) : this.#bytes;
   }
 
   join(): void {}
