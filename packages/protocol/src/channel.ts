@@ -24,7 +24,8 @@ const FORBIDDEN = /[\p{Cc}\p{Cs}\s,]/u;
 // A name of these characters alone needs neither the NFC check nor a byte count: the common case, four times as fast.
 const PLAIN = /^[A-Za-z0-9_.:@/#$!~*'()+;=?&|<>[\]{}^%-]+$/;
 
-const encoder = new TextEncoder();
+/** Made when first needed: devices that have none must be able to load this file. */
+let encoder: TextEncoder | undefined;
 
 function nameFault(name: unknown, what: string, bytesMax: number): string | undefined {
   if (typeof name !== "string") return `the ${what} must be a string`;
@@ -34,6 +35,7 @@ function nameFault(name: unknown, what: string, bytesMax: number): string | unde
   if (FORBIDDEN.test(name))
     return `the ${what} holds white space, a comma, a control character or half a surrogate pair`;
   if (name.normalize("NFC") !== name) return `the ${what} is not in Unicode normal form C`;
+  encoder ??= new TextEncoder();
   if (encoder.encode(name).length > bytesMax) return `the ${what} is longer than ${bytesMax} bytes`;
   return undefined;
 }
