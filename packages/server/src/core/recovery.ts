@@ -57,6 +57,8 @@ export function answerFromTop(
   recovered = false,
 ): void {
   const { channel } = subscription;
+  // Going live hands the answer over first, and whoever is handed it may ask for the cursor behind it.
+  subscription.position = channel.delivered;
   answer({ epoch: channel.epoch, offset: channel.delivered }, recovered);
   core.hub.goLive(subscription);
 }

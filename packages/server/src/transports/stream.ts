@@ -72,8 +72,8 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
   #isAsking = false;
   /** The last write has not been taken yet. */
   #isFull = false;
-  /** The gateway has been told so. */
-  #isStrained = false;
+  /** The gateway has been told so, or has seen it by itself before the answer began: it waits to hear that there is room. */
+  #isStrained = true;
   #goodbye: Disconnect | null = null;
   #cursor = "";
   #tally = EMPTY_TALLY;
@@ -188,6 +188,8 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
 
   /** The answer begins: what has gathered goes out. */
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    // What topics brought in this turn is held as well: the cursor written here covers it.
+    this.kind.fanout.flush();
     const held = this.#held;
     this.#held = null;
     this.#controller = controller;
