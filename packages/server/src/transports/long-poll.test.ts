@@ -1,0 +1,164 @@
+/** What a poll is answered with where several things happen in one turn, on a clock that stands still. */
+import { expect, test } from "bun:test";
+import { decodeCursor, type Position, type ServerFrame } from "@longwire/protocol";
+import type { Server } from "bun";
+import { brokerWith, buildCore, type CoreHouse, type CoreHouseOptions, settle } from "../../test/support/core.ts";
+import { Turn } from "../base/turn.ts";
+import { nativeProtocol } from "../protocols/native.ts";
+import { longPollTransport } from "./long-poll.ts";
+
+/** All that a poll wants of the runtime. */
+const RUNTIME = { requestIP: () => null, timeout: () => undefined } as unknown as Server<unknown>;
+
+interface PollHouse extends CoreHouse {
+  /** The answer is undefined while the poll waits. */
+  poll(query: string, signal?: AbortSignal): { answer: PollAnswer | undefined };
+}
+
+interface PollAnswer {
+  readonly status: number;
+  readonly frames: readonly ServerFrame[];
+  readonly positions: ReadonlyMap<string, Position> | undefined;
+}
+
+function pollHouse(options: CoreHouseOptions = {}): PollHouse {
+  const house = buildCore(options);
+  const transport = longPollTransport({
+    gateway: house.gateway,
+    turn: new Turn(),
+    clock: house.clock,
+    limits: { channelsMax: 100, bodyBytesMax: 10_000 },
+    compression: false,
+    waitSecondsMax: 60,
+    answerBytesMax: (options.settings?.queueBytesMax ?? 1024 * 1024) / 2,
+    draining: () => false,
+    protocol: nativeProtocol(16),
+  });
+  return {
+    ...house,
+    poll(query, signal) {
+      const waiting: { answer: PollAnswer | undefined } = { answer: undefined };
+      const request = new Request(`http://localhost/poll?${query}`, signal === undefined ? {} : { signal });
+      void transport(request, RUNTIME, query).then(async (response) => {
+        const text = await response.text();
+        const { cursor = "", frames = [] } = (text === "" ? {} : JSON.parse(text)) as {
+          cursor?: string;
+          frames?: ServerFrame[];
+        };
+        waiting.answer = { status: response.status, frames, positions: decodeCursor(cursor) };
+      });
+      return waiting;
+    },
+  };
+}
+
+async function sessionsOf(house: CoreHouse): Promise<number> {
+  return (await house.control.stats()).sessions;
+}
+
+test("[LP-3] a poll waits 25 seconds unless it says otherwise, and is answered with nothing then", async () => {
+  const house = pollHouse();
+  const [usual, short] = [house.poll("channels=a&quiet=true"), house.poll("channels=a&quiet=true&wait=10")];
+  await settle();
+  house.clock.advance(9000);
+  await settle();
+  expect([usual.answer, short.answer]).toEqual([undefined, undefined]);
+  house.clock.advance(2000);
+  await settle();
+  expect([usual.answer, short.answer?.frames]).toEqual([undefined, []]);
+  house.clock.advance(15_000);
+  await settle();
+  expect(usual.answer?.frames).toEqual([]);
+  expect(await sessionsOf(house)).toBe(0);
+});
+
+test("[LP-4] [LP-5] a publication and a goodbye in one turn: the cursor covers the publication", async () => {
+  const house = pollHouse();
+  const poll = house.poll(`channels=a&quiet=true&token=${encodeURIComponent('{"user":"bob"}')}`);
+  await settle();
+  const published = house.control.publish({ channel: "a", data: "1" });
+  await house.control.disconnectUser("bob", { reconnect: true });
+  await published;
+  await settle();
+  expect(poll.answer?.frames).toMatchObject([
+    { type: "message", offset: 1 },
+    { type: "disconnect", code: 4206 },
+  ]);
+  expect(poll.answer?.positions?.get("a")?.offset).toBe(1);
+  expect(await sessionsOf(house)).toBe(0);
+});
+
+test("[LP-4] what comes between the end of a turn and the answer is in the answer, or not in the cursor", async () => {
+  const house = pollHouse();
+  const polls = Array.from({ length: 2500 }, () => house.poll("channels=a&quiet=true"));
+  await settle();
+  // They are answered in portions, and publishing goes on meanwhile.
+  for (let n = 1; n <= 6; n++) {
+    await house.control.publish({ channel: "a", data: String(n) });
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  await settle();
+  for (const { answer } of polls) {
+    const offsets = answer?.frames.map((frame) => (frame.type === "message" ? frame.offset : -1)) ?? [];
+    expect(offsets).toEqual(Array.from({ length: offsets.length }, (_, n) => n + 1));
+    expect(answer?.positions?.get("a")?.offset).toBe(offsets.length);
+  }
+  expect(await sessionsOf(house)).toBe(0);
+});
+
+test("[LP-1] while a backend's channel is being subscribed the answer waits a moment for its position, and no longer", async () => {
+  const { promise: subscribed, resolve: subscribe } = Promise.withResolvers<void>();
+  const house = pollHouse({
+    wrap: {
+      sink: (hub) => hub,
+      broker: (inner) =>
+        brokerWith(inner, {
+          async subscribe(channel) {
+            if (channel === "slow") await subscribed;
+            return inner.subscribe(channel);
+          },
+        }),
+    },
+  });
+  const first = house.poll("channels=a&wait=0");
+  await settle();
+  const position = first.answer?.positions?.get("a");
+  const cursor = Buffer.from(`a=${position?.epoch}.0`).toString("base64url");
+  const give = async (): Promise<{ answer: PollAnswer | undefined }> => {
+    const poll = house.poll(`channels=a&since=${cursor}&token=${encodeURIComponent('{"user":"bob"}')}`);
+    await settle();
+    void house.control.subscribeUser("bob", "slow");
+    await settle();
+    return poll;
+  };
+  const stuck = await give();
+  await house.publish("a", 1);
+  expect(stuck.answer).toBeUndefined();
+  house.clock.advance(500);
+  await settle();
+  // Nobody knows how long it takes: it may come twice then, but it comes.
+  expect(stuck.answer?.frames).toMatchObject([{ type: "message", offset: 1 }]);
+  expect(stuck.answer?.positions?.get("a")?.offset).toBe(0);
+  subscribe();
+  await settle();
+});
+
+test("[OW-8] a client that goes away ends its session: before the opening is done, while it waits, when it is being answered", async () => {
+  const house = pollHouse();
+  for (const turns of [0, 1, 20]) {
+    const client = new AbortController();
+    const poll = house.poll("channels=a,b,c&quiet=true", client.signal);
+    for (let n = 0; n < turns; n++) await new Promise<void>((resolve) => setImmediate(resolve));
+    client.abort();
+    await settle();
+    expect([await sessionsOf(house), poll.answer?.status]).toEqual([0, 499]);
+  }
+  const client = new AbortController();
+  house.poll("channels=a&quiet=true", client.signal);
+  await settle();
+  void house.control.publish({ channel: "a", data: "1" });
+  client.abort();
+  await settle();
+  expect(await house.control.stats()).toMatchObject({ sessions: 0, subscriptions: 0, channels: 0 });
+  expect(house.errors).toEqual([]);
+});
