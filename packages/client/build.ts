@@ -1,14 +1,24 @@
 /**
- * Bundles the SDK for a script tag: one file that puts `Longwire` on the page. The server calls this at start and serves
- * the result; run as a script it prints the size.
+ * Bundles the SDK: for a script tag, one file that puts `Longwire` on the page (the server calls this at start and serves the
+ * result), and as a module for everybody else who has no bundler. Run as a script it prints the sizes.
  */
+import { gzipSync } from "node:zlib";
 
 /** The text of `longwire.js`. */
-export async function buildGlobal(): Promise<string> {
+export function buildGlobal(): Promise<string> {
+  return bundle("global", "iife");
+}
+
+/** The text of `longwire.mjs`, which exports what the package does. */
+export function buildModule(): Promise<string> {
+  return bundle("mod", "esm");
+}
+
+async function bundle(entry: "global" | "mod", format: "iife" | "esm"): Promise<string> {
   const build = await Bun.build({
-    entrypoints: [`${import.meta.dir}/src/global.ts`],
+    entrypoints: [`${import.meta.dir}/src/${entry}.ts`],
     target: "browser",
-    format: "iife",
+    format,
     minify: true,
   });
   const [script] = build.outputs;
@@ -17,10 +27,15 @@ export async function buildGlobal(): Promise<string> {
 }
 
 export function sizeOf(script: string): { readonly bytes: number; readonly gzipBytes: number } {
-  return { bytes: Buffer.byteLength(script), gzipBytes: Bun.gzipSync(script, { level: 9 }).length };
+  return { bytes: Buffer.byteLength(script), gzipBytes: gzipSync(script, { level: 9 }).length };
 }
 
 if (import.meta.main) {
-  const { bytes, gzipBytes } = sizeOf(await buildGlobal());
-  process.stdout.write(`longwire.js: ${bytes} bytes minified, ${gzipBytes} with gzip\n`);
+  for (const [name, script] of [
+    ["longwire.js", await buildGlobal()],
+    ["longwire.mjs", await buildModule()],
+  ] as const) {
+    const { bytes, gzipBytes } = sizeOf(script);
+    process.stdout.write(`${name}: ${bytes} bytes minified, ${gzipBytes} with gzip\n`);
+  }
 }
