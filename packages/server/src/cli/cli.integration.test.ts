@@ -205,12 +205,15 @@ describe("longwire publish", () => {
       out: '{"channel":"chat","epoch":"e","offset":5,"online":true,"subscribers":2}\n',
       error: "",
     });
+    // Base64 may look like JSON.
+    await longwire(["publish", "chat", "1234", "--encoding", "base64", "--url", url, "--api-key", "K"]);
     await longwire(["publish", "--user", "bob", "hello you"], {
       LONGWIRE_URL: `${url}/below/`,
       LONGWIRE_API_KEY: "configured",
     });
     expect(requests.splice(0)).toEqual([
       { path: "/api/publish", key: "Bearer K", body: { channel: "chat", data: { a: 1 }, name: "n", key: "k" } },
+      { path: "/api/publish", key: "Bearer K", body: { channel: "chat", data: "1234", encoding: "base64" } },
       { path: "/below/api/publish", key: "Bearer configured", body: { user: "bob", data: "hello you" } },
     ]);
   });
