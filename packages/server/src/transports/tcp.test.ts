@@ -73,8 +73,10 @@ test("large pieces are written one by one, small ones together", () => {
   socket.room = 0;
   const large = "x".repeat(200_000);
   for (const frame of ["a", "b", large, large, "c"]) connection.send([frame]);
-  socket.room = Infinity;
-  connection.drained();
+  for (let round = 0; round < 5; round++) {
+    socket.room = 150_000;
+    connection.drained();
+  }
   expect(socket.taken).toBe(["a", "b", large, large, "c", ""].join("\n"));
 });
 

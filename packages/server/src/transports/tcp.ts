@@ -166,9 +166,8 @@ export class TcpConnection implements Connection, TurnMember {
       for (let packet = this.#reader.next(); packet !== null; packet = this.#reader.next()) {
         this.#isNew = false;
         const message = framing.decode(packet);
+        // It may be its last: then the reader has nothing left.
         if (message !== null) gateway.receive(this.#opened, message);
-        // The message may have been its last: what follows is no longer looked at.
-        if (this.#hasEnded()) return;
       }
       this.#reader.settle();
     } catch (error) {
@@ -263,11 +262,6 @@ export class TcpConnection implements Connection, TurnMember {
     this.#queueBytes -= size;
     const [only] = pieces;
     return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
-  }
-
-  // A function, because the compiler believes that the field cannot change during a call.
-  #hasEnded(): boolean {
-    return this.#isOver;
   }
 
   get #opened(): SessionHandle {
