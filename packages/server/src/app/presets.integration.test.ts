@@ -168,11 +168,16 @@ describe("start and stop", () => {
 
   test("[BY-8] [ST-6] a stop says goodbye on each port, and frees them", async () => {
     const other = await start({ presets: "ratchet,swoole" });
-    const clients = [await connectBare(other.url), await connectBare(swooleOf(other))];
+    const addresses = [other.url, swooleOf(other)];
+    const clients = await Promise.all(addresses.map((url) => connectBare(url)));
+    // A request that never becomes whole must not hold the stop up, nor outlive it.
+    const halves = await Promise.all(addresses.map((url) => openSocket(Number(new URL(url).port))));
+    for (const half of halves) half.send("GET / HTTP/1.1\r\nHost: ");
     running.splice(running.indexOf(other), 1);
     await other.stop();
     for (const client of clients) expect((await client.closed).code).toBe(4200);
-    for (const url of [other.url, swooleOf(other)]) {
+    for (const half of halves) await half.ended;
+    for (const url of addresses) {
       expect(await fetch(url).catch(() => "refused")).toBe("refused");
     }
   });
