@@ -142,7 +142,7 @@ class PollConnection implements Connection, WheelItem, EventListenerObject {
 
   /** The client has gone: `abort` of its request. */
   handleEvent(): void {
-    this.#finish(GONE, 1006, "the client went away");
+    this.#finish(goneAnswer(), 1006, "the client went away");
   }
 
   /** Everything asked for in the request is done. */
@@ -200,8 +200,10 @@ class PollConnection implements Connection, WheelItem, EventListenerObject {
 
 const NO_FRAMES: readonly Frame[] = [];
 
-/** For a client that will not read it. */
-const GONE = new Response(null, { status: 499 });
+/** For a client that will not read it. One each: the runtime uses up the body of an answer, also where there is none. */
+function goneAnswer(): Response {
+  return new Response(null, { status: 499 });
+}
 
 class LongPolls {
   readonly bodies: PollBodies;
@@ -239,7 +241,7 @@ class LongPolls {
     );
     const { signal } = request;
     if (signal.aborted) {
-      answerWith(GONE);
+      answerWith(goneAnswer());
       return undefined;
     }
     signal.addEventListener("abort", connection);
