@@ -1,6 +1,7 @@
 /** The SDK over each transport against a whole gateway: the same promises on all of them, and over changes between them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Client, type ClientOptions } from "@longwire/client";
+import { inflating } from "@longwire/client/compress";
 import { EventSource } from "eventsource";
 import { startServer, type TestServer } from "longwire/test/server";
 import { until } from "./support/wait.ts";
@@ -155,6 +156,22 @@ test("[P3] a client that changes the transport at random gets everything once, i
   }
   await publisher;
   expect(found).toEqual(Array.from({ length: 300 }, (_, count) => count));
+});
+
+test("[CM-4] large publications come deflated to who asks for it, in their order among the others", async () => {
+  const client = await open("websocket", { WebSocket: inflating() });
+  const room = newRoom();
+  const found: number[] = [];
+  client
+    .channel<string>(room)
+    .subscribe("earliest")
+    .on("message", ({ data }) => found.push(data.length));
+  await client.channel(room).ready();
+  const lengths = Array.from({ length: 60 }, (_, count) => (count % 3 === 0 ? 20_000 + count : count));
+  for (const length of lengths) await server.publish(room, "x".repeat(length));
+  await until("all", () => found.length === lengths.length);
+  expect(found).toEqual(lengths);
+  client.disconnect();
 });
 
 test("what was subscribed, asked and left at any moment leaves no session behind", async () => {

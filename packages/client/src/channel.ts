@@ -102,7 +102,7 @@ export class Channel<T = Json> {
       const offState = this.#emitter.on("state", (next) => {
         if (next.status === "subscribed") settle();
         else if (next.status === "unsubscribed")
-          settle(new LongwireError("refused", next.reason ?? "the channel was unsubscribed", next.code));
+          settle(new LongwireError("refused", next.reason ?? "unsubscribed", next.code));
       });
       const offEnd = this.#line.onEnd(settle);
     });

@@ -246,7 +246,7 @@ export class Client {
   #moved(state: ConnectionState): void {
     if (state.status === "connected") this.#persistence.keepTransport(state.transport);
     if (state.status === "closed") this.#requests.fail(state.reason);
-    if (state.status === "idle") this.#requests.fail("the client disconnected");
+    if (state.status === "idle") this.#requests.fail("disconnected");
     this.#emitter.emit("state", state);
   }
 
@@ -301,7 +301,7 @@ export class Client {
 /** Why nothing more comes in this state, unless the application asks for it. */
 function endOf(state: ConnectionState): LongwireError | undefined {
   if (state.status === "closed") return new LongwireError("disconnected", state.reason, state.code);
-  return state.status === "idle" ? new LongwireError("disconnected", "the client disconnected") : undefined;
+  return state.status === "idle" ? new LongwireError("disconnected", "disconnected") : undefined;
 }
 
 /** Makes a client and connects it. */

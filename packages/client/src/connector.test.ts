@@ -161,7 +161,7 @@ test("a getToken that never answers, and a server that never greets, end as a fa
   silent.server.accept = "ignore";
   await silent.connect();
   await silent.clock.advance(10_000);
-  expect(silent.client.state).toMatchObject({ status: "waiting", reason: "the server did not answer in time" });
+  expect(silent.client.state).toMatchObject({ status: "waiting", reason: "no answer in time" });
   expect(silent.server.last.closed).toBe(true);
 });
 

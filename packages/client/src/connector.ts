@@ -85,7 +85,7 @@ export class Connector {
     this.#liveness = new Liveness(
       settings.clock,
       () => void this.send({ type: "ping" }),
-      () => this.#lost(BROKEN, "nothing was heard from the server in time"),
+      () => this.#lost(BROKEN, "no sign of life in time"),
     );
     this.#climber = climber(settings, url, transports, (index) => {
       this.#best = index;
@@ -142,7 +142,7 @@ export class Connector {
     const turn = this.#turn;
     const { clock, requestTimeoutMs, report } = this.#settings;
     this.#tried = tried;
-    this.#timer = clock.after(requestTimeoutMs, () => this.#lost(BROKEN, "there was no token in time"));
+    this.#timer = clock.after(requestTimeoutMs, () => this.#lost(BROKEN, "no token in time"));
     this.#move({ status: "connecting", attempt: this.#attempt });
     if (turn !== this.#turn) return;
     const fetches = this.#tokens.renewable && (this.#tokenIsBad || this.#tokens.current === undefined);
@@ -154,7 +154,7 @@ export class Connector {
       () => turn === this.#turn && this.#dial(),
       (error: unknown) => {
         report(error);
-        if (turn === this.#turn) this.#lost(BROKEN, "there was no token to be had");
+        if (turn === this.#turn) this.#lost(BROKEN, "no token");
       },
     );
   }
@@ -169,7 +169,7 @@ export class Connector {
     const { clock, requestTimeoutMs, transportTimeoutMs, report } = this.#settings;
     const timeoutMs = this.#last ? requestTimeoutMs : transportTimeoutMs;
     this.#timer?.cancel();
-    this.#timer = clock.after(timeoutMs, () => this.#ended(BROKEN, "the server did not answer in time"));
+    this.#timer = clock.after(timeoutMs, () => this.#ended(BROKEN, "no answer in time"));
     this.#tokenIsBad = false;
     try {
       this.#link = this.#transport.open(this.#url, {
@@ -180,7 +180,7 @@ export class Connector {
       });
     } catch (error) {
       report(error);
-      this.#ended(BROKEN, "the connection could not be opened");
+      this.#ended(BROKEN, String(error));
     }
   }
 
@@ -210,7 +210,7 @@ export class Connector {
     if (message === "") return;
     const frame = typeof message === "string" ? decodeFrame(message) : message;
     if (frame === undefined) {
-      const reason = `the server sent no frame: ${JSON.stringify(message).slice(0, 100)}`;
+      const reason = `no frame: ${JSON.stringify(message).slice(0, 100)}`;
       // A page of something on the way, instead of a greeting.
       if (this.state.status === "connecting") this.#ended(BROKEN, reason);
       else this.#settings.report(new TypeError(reason));

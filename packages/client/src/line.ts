@@ -44,7 +44,7 @@ export function request<Type extends ServerFrame["type"]>(
     line.ask(draft, policy, (answer) => {
       if (answer instanceof LongwireError) reject(answer);
       else if (answer.type === type) resolve(answer as FrameOf<Type>);
-      else reject(new LongwireError("refused", `the server answered with \`${answer.type}\``));
+      else reject(new LongwireError("refused", `answered with ${answer.type}`));
     });
   });
 }

@@ -149,7 +149,7 @@ export function systemSurroundings(): Surroundings {
 /** Where to connect: `http` becomes `ws`, a bare host gets the path `/ws`, and without a url it is where the page came from. */
 export function resolveUrl(url: string | undefined): string {
   const base = globals.location?.href;
-  if (url === undefined && base === undefined) throw new TypeError("Outside of a page the client needs a url.");
+  if (url === undefined && base === undefined) throw new TypeError("outside of a page a url is needed");
   // Devices have no `URL`, and no page either that a url could be relative to.
   const absolute = base === undefined ? (url ?? "") : new URL(url ?? "/ws", base).href;
   return absolute

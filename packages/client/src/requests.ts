@@ -65,12 +65,12 @@ export class Requests {
     const { queueCountMax, queueBytesMax, queueTimeoutMs } = this.#limits;
     // JavaScript keeps a string in one or two bytes per character: twice the length is what it can cost.
     if (policy.queue && (this.#count >= queueCountMax || (this.#length + text.length) * 2 > queueBytesMax)) {
-      answer(new LongwireError("queueFull", "too many requests are waiting for the server"));
+      answer(new LongwireError("queueFull", "too many requests wait"));
       return;
     }
     const sent = this.#transmit(text);
     if (!sent && !policy.queue) {
-      answer(new LongwireError("lost", "there is no connection"));
+      answer(new LongwireError("lost", "no connection"));
       return;
     }
     const deadline = this.#clock.now() + queueTimeoutMs;
@@ -106,9 +106,9 @@ export class Requests {
     const largest = tooLarge ? Math.max(...sent.map(([, { text }]) => bytesOf(text))) : 0;
     for (const [id, entry] of sent) {
       if (tooLarge && bytesOf(entry.text) === largest) {
-        this.#finish(id, new LongwireError("refused", "a message was larger than allowed", MESSAGE_TOO_LARGE));
+        this.#finish(id, new LongwireError("refused", "the message is too large", MESSAGE_TOO_LARGE));
       } else if (entry.policy.repeat) this.#mark(id, entry, false);
-      else this.#finish(id, new LongwireError("lost", "the connection broke before the answer came"));
+      else this.#finish(id, new LongwireError("lost", "the connection broke"));
     }
   }
 
@@ -122,7 +122,7 @@ export class Requests {
     entry.sent = sent;
     entry.timer?.cancel();
     entry.timer = this.#clock.after(ms, () => {
-      const message = sent ? "the server did not answer in time" : "the connection did not come back in time";
+      const message = sent ? "no answer in time" : "no connection in time";
       this.#finish(id, new LongwireError("timeout", message));
     });
   }

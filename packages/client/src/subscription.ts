@@ -223,7 +223,7 @@ export class Subscription {
       this.#pause();
       run();
     };
-    const late = new LongwireError("timeout", "`getToken` did not answer in time");
+    const late = new LongwireError("timeout", "no token in time");
     this.#timer = this.#line.clock.after(TOKEN_TIMEOUT_MS, () => settle(() => failed(late)));
     given.then(
       (value) => settle(() => resolved(value)),

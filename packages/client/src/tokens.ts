@@ -41,19 +41,18 @@ export class Tokens {
 
   /** A new token. Those who ask at the same time share one question. */
   fetch(): Promise<string> {
-    if (this.#get === undefined) return Promise.reject(new TypeError("there is no `getToken`"));
     const now = this.#clock.now();
     if (this.#fetching === undefined || now - this.#fetchingSince >= PATIENCE_MS) {
       this.#fetchingSince = now;
-      this.#fetching = this.#ask(this.#get);
+      this.#fetching = this.#ask();
     }
     return this.#fetching;
   }
 
-  async #ask(get: () => Promise<string>): Promise<string> {
+  async #ask(): Promise<string> {
     const turn = this.#turn;
     try {
-      const token = await tokenOf(get);
+      const token = await tokenOf(this.#get);
       if (turn === this.#turn) this.current = token;
       return token;
     } finally {
@@ -95,8 +94,8 @@ export class Tokens {
 }
 
 /** What the application gives for a token: pages without a type checker give anything, and throw where they should fail. */
-export async function tokenOf(get: () => Promise<string>): Promise<string> {
-  const token: unknown = await get();
-  if (typeof token !== "string" || token === "") throw new TypeError("`getToken` gave no token");
+export async function tokenOf(get: (() => Promise<string>) | undefined): Promise<string> {
+  const token: unknown = await get?.();
+  if (typeof token !== "string" || token === "") throw new TypeError("no token");
   return token;
 }

@@ -17,6 +17,6 @@ export function availableTransports(settings: Settings): readonly Transport[] {
     poll: http && pollTransport(http),
   };
   const transports = settings.transports.flatMap((name) => found[name] ?? []);
-  if (transports.length === 0) throw new TypeError("no means to connect: pass `WebSocket` or `fetch`");
+  if (transports.length === 0) throw new TypeError("neither WebSocket nor fetch here");
   return transports;
 }

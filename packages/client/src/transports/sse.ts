@@ -14,7 +14,7 @@ export function sseTransport(settings: OneWaySettings, EventSource: EventSourceC
     source.onerror = () => {
       // It would come back by itself, with the channels and positions of the beginning.
       source.close();
-      failed(BROKEN, "the event stream broke");
+      failed(BROKEN, "the connection broke");
     };
     return () => source.close();
   });

@@ -14,7 +14,7 @@ export function streamTransport(settings: OneWaySettings): Transport {
       // A platform that gives the answer only as a whole has no body here, which fails like every other block on the way.
       async ({ body }) => {
         await readLines(body as BodyLike, received);
-        failed(BROKEN, "the stream ended");
+        failed(BROKEN, "the connection broke");
       },
       failed,
     ),
