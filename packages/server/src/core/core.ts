@@ -130,7 +130,8 @@ export function createCore(options: CoreOptions): CoreParts {
     async drain(withinMs) {
       const everybody = sessions.everybody();
       // What was sent before is answered; what is sent from here on stays unread. Nothing is carried out without an answer.
-      for (const session of everybody) session.connection.pause();
+      // Who is closing already is waited for: paused, it would never show that it has gone.
+      for (const session of everybody) if (session.state !== "closing") session.connection.pause();
       const answeredBy = clock.uptime() + withinMs / 2;
       while (gateway.running > 0 && clock.uptime() < answeredBy) await turn.end();
       // All at once they would come back all at once.
