@@ -67,6 +67,18 @@ for (const name of NAMES) {
       client.disconnect();
     });
 
+    test("[SD-5] what is larger than the server takes is refused, and the client stays", async () => {
+      const client = await open(name, { queueBytesMax: 10_000_000, backoff: { minMs: 10, maxMs: 50 } });
+      const room = client.channel<string>(newRoom());
+      for (const length of [100_000, 2_000_000]) {
+        const error = await room.publish("x".repeat(length)).catch((error: unknown) => error);
+        expect(error).toMatchObject({ reason: "refused", code: 104 });
+      }
+      await client.ready();
+      expect((await room.publish("small"))?.offset).toBe(1);
+      client.disconnect();
+    });
+
     test("[IN-7] the inbox is handed over once, acknowledged, and goes on after a while away", async () => {
       const user = `bob-${name}`;
       await server.publish(`@${user}`, 1);

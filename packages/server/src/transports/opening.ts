@@ -171,8 +171,12 @@ export async function answering<Answer>(serve: () => Promise<Answer>): Promise<A
     return await serve();
   } catch (error) {
     if (error instanceof Disconnect) return refusalAnswer(error);
-    // A body that is too large or did not arrive.
-    if (error instanceof ReplyError) return refusalAnswer(new Disconnect("badRequest", error.message));
+    // A body that is too large, which as on WebSocket is no reason to stay away for good, or that did not arrive.
+    if (error instanceof ReplyError) {
+      return refusalAnswer(
+        new Disconnect(error.error === "tooLarge" ? "messageTooLarge" : "badRequest", error.message),
+      );
+    }
     throw error;
   }
 }

@@ -133,7 +133,7 @@ describe("replies", () => {
     });
     const line = JSON.stringify({ type: "publish", channel: "a", data: 1 });
     const large = await fetch(`${local.url}/send`, { method: "POST", body: `${line}\n`.repeat(60) });
-    expect(large.status).toBe(400);
+    expect([large.status, await large.json()]).toEqual([413, { error: { code: 4207, message: expect.anything() } }]);
     const bytes = Buffer.concat([Buffer.from(`${line}\n`), Uint8Array.of(0xff)]);
     expect((await fetch(`${local.url}/send`, { method: "POST", body: bytes })).status).toBe(400);
     expect((await local.api("GET", "/api/channels/a")).body).toMatchObject({ offset: 0 });
