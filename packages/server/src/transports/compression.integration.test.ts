@@ -117,6 +117,12 @@ async function read(socket: RawSocket): Promise<["text" | "deflated", ServerFram
   return ["deflated", JSON.parse(inflated(frame.payload)) as ServerFrame];
 }
 
+/** Long publications whose data begin with their numbers. */
+async function publishNumbered(channel: string, from: number, count: number): Promise<void> {
+  const publications = Array.from({ length: count }, (_, n) => ({ channel, data: `${from + n}${LONG}` }));
+  expect((await extended.api("POST", "/api/batch", { publications })).status).toBe(200);
+}
+
 describe("permessage-deflate", () => {
   const OFFER = { "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits" };
   /** First reserved bit: the message is deflated (RFC 7692 section 6). */
@@ -159,6 +165,25 @@ describe("permessage-deflate", () => {
     expect(await read(socket)).toMatchObject(["deflated", { type: "history", publications: [{ data: LONG }] }]);
     socket.send(webSocketFrame("text", '{"type":"ping","id":3}'));
     expect(await read(socket)).toMatchObject(["text", { type: "pong" }]);
+  });
+
+  test("[CM-5] [RE-1] a replay, deflated one by one, and the live stream by topic keep their order", async () => {
+    await publishNumbered("g", 1, 50);
+    // The runtime's own client offers the extension.
+    const clients = [];
+    for (let round = 0; round < 5; round++) {
+      const live = publishNumbered("g", 51 + round * 10, 10);
+      const client = await connectClient(extended.url, { query: { channels: "g", since: "earliest" } });
+      opened.push(client);
+      clients.push(client);
+      await live;
+    }
+    const all = Array.from({ length: 100 }, (_, at) => at + 1);
+    for (const client of clients) {
+      const messages = await client.received("g", 100);
+      expect(messages.map(({ offset }) => offset)).toEqual(all);
+      expect(messages.map(({ data }) => Number.parseInt(data as string, 10))).toEqual(all);
+    }
   });
 
   test("[CM-5] a client that did not agree gets everything plain", async () => {
