@@ -129,6 +129,6 @@ export class Channel<T = Json> {
   }
 
   #ask<Type extends ServerFrame["type"]>(draft: Draft, type: Type): Promise<FrameOf<Type>> {
-    return request(this.#line, draft, { repeat: true, queue: true }, type);
+    return request(this.#line, draft, "repeat", type);
   }
 }

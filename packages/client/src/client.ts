@@ -153,7 +153,7 @@ export class Client {
   /** Asks the application behind the gateway. Not repeated after a cut: it could be done twice. */
   async call<T = Json>(method: string, data?: Json): Promise<T> {
     const draft: Draft = { type: "call", method, data };
-    const frame = await request(this.#line, draft, { repeat: false, queue: true }, "result");
+    const frame = await request(this.#line, draft, "once", "result");
     return frame.data as T;
   }
 
@@ -195,7 +195,7 @@ export class Client {
   async #refresh(token: string): Promise<number | undefined> {
     try {
       const draft: Draft = { type: "refresh", token };
-      const frame = await request(this.#line, draft, { repeat: false, queue: false }, "refreshed");
+      const frame = await request(this.#line, draft, undefined, "refreshed");
       return frame.expires;
     } catch (error) {
       // The connection is gone, and the next one begins with the new token anyway.

@@ -17,12 +17,12 @@ export type Draft = Command extends infer C
 // Typed by the table instead of read from it, for size.
 const MESSAGE_TOO_LARGE: (typeof ERRORS)["tooLarge"]["code"] = 104;
 
-export interface RequestPolicy {
-  /** Whether it may go out again after a cut: only what does no harm when done twice. */
-  readonly repeat: boolean;
-  /** Whether it waits for a connection; else it fails without one. Only the application's requests do. */
-  readonly queue: boolean;
-}
+/**
+ * What becomes of a request without a connection. `repeat`: it waits for one, and goes out again after a cut: it does no harm
+ * when done twice. `once`: it waits, and fails with the connection that it went out on. Neither is for the SDK's own
+ * requests, which belong to the connection that stands.
+ */
+export type RequestPolicy = "repeat" | "once" | undefined;
 
 export type Answer = (frame: ServerFrame | LongwireError) => void;
 
@@ -64,12 +64,12 @@ export class Requests {
     const text = JSON.stringify({ ...draft, id });
     const { queueCountMax, queueBytesMax, queueTimeoutMs } = this.#limits;
     // JavaScript keeps a string in one or two bytes per character: twice the length is what it can cost.
-    if (policy.queue && (this.#count >= queueCountMax || (this.#length + text.length) * 2 > queueBytesMax)) {
+    if (policy && (this.#count >= queueCountMax || (this.#length + text.length) * 2 > queueBytesMax)) {
       answer(new LongwireError("queueFull", "too many requests wait"));
       return;
     }
     const sent = this.#transmit(text);
-    if (!sent && !policy.queue) {
+    if (!sent && !policy) {
       answer(new LongwireError("lost", "no connection"));
       return;
     }
@@ -107,7 +107,7 @@ export class Requests {
     for (const [id, entry] of sent) {
       if (tooLarge && bytesOf(entry.text) === largest) {
         this.#finish(id, new LongwireError("refused", "the message is too large", MESSAGE_TOO_LARGE));
-      } else if (entry.policy.repeat) this.#mark(id, entry, false);
+      } else if (entry.policy === "repeat") this.#mark(id, entry, false);
       else this.#finish(id, new LongwireError("lost", "the connection broke"));
     }
   }
@@ -127,8 +127,8 @@ export class Requests {
     });
   }
 
-  #occupy({ queue }: RequestPolicy, count: number, length: number): void {
-    if (!queue) return;
+  #occupy(policy: RequestPolicy, count: number, length: number): void {
+    if (!policy) return;
     this.#count += count;
     this.#length += length;
   }

@@ -180,7 +180,7 @@ export class Subscription {
       return;
     }
     this.#asking = true;
-    this.#line.ask(this.#command, { repeat: false, queue: false }, (answer) => {
+    this.#line.ask(this.#command, undefined, (answer) => {
       if (turn !== this.#turn) return;
       this.#asking = false;
       if (!(answer instanceof LongwireError)) this.receive(answer);
@@ -347,7 +347,7 @@ export class Subscription {
 
   /** Not subscribed there (yet) is as good. */
   #sayUnsubscribe(): void {
-    this.#line.ask({ type: "unsubscribe", channel: this.name }, { repeat: false, queue: false }, () => undefined);
+    this.#line.ask({ type: "unsubscribe", channel: this.name }, undefined, () => undefined);
   }
 
   #end(state: ChannelState): void {
