@@ -3,71 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { Client, type ClientOptions, type ConnectionState } from "@longwire/client";
 import { EventSource } from "eventsource";
 import { startServer, type TestServer } from "longwire/test/server";
+import { BlockingProxy } from "./support/blocking-proxy.ts";
 import { until } from "./support/wait.ts";
-
-/** What happens to a WebSocket: refused by status, answered with a page, never answered, cut after opening, or let through. */
-type Way = 403 | 200 | "silence" | "mute" | "through";
-
-interface Bridge {
-  readonly way: Way;
-  up?: WebSocket;
-}
-
-/** An HTTP proxy before the gateway, which lets everything through but WebSockets, and those too when told so. */
-class BlockingProxy {
-  way: Way = 403;
-  /** The one-way transports that are blocked as well. */
-  blocked: readonly string[] = [];
-  readonly #server: Bun.Server<Bridge>;
-
-  constructor(gateway: () => string) {
-    this.#server = Bun.serve<Bridge>({
-      port: 0,
-      hostname: "127.0.0.1",
-      development: false,
-      idleTimeout: 0,
-      fetch: async (request, server) => {
-        const { pathname, search } = new URL(request.url);
-        if (pathname !== "/ws") {
-          if (this.blocked.includes(pathname)) return new Response("<html>blocked", { status: 403 });
-          return await fetch(`${gateway()}${pathname}${search}`, {
-            method: request.method,
-            headers: { "accept-encoding": "identity" },
-            ...(request.method === "POST" && { body: await request.text() }),
-            signal: request.signal,
-          });
-        }
-        const { way } = this;
-        if (way === "silence") return await new Promise<Response>(() => undefined);
-        if (typeof way === "number") return new Response("<html>no sockets here", { status: way });
-        server.upgrade(request, { data: { way } });
-        return undefined;
-      },
-      websocket: {
-        open(socket) {
-          if (socket.data.way === "mute") return;
-          const up = new WebSocket(`${gateway().replace("http", "ws")}/ws`);
-          socket.data.up = up;
-          up.addEventListener("message", ({ data }) => socket.send(String(data)));
-          up.addEventListener("close", ({ code, reason }) => socket.close(code, reason));
-        },
-        message({ data: { up } }, message) {
-          if (up?.readyState === WebSocket.OPEN) up.send(String(message));
-          else up?.addEventListener("open", () => up.send(String(message)));
-        },
-        close: ({ data: { up } }) => up?.close(),
-      },
-    });
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.#server.port}`;
-  }
-
-  stop(): Promise<void> {
-    return this.#server.stop(true);
-  }
-}
 
 let server: TestServer;
 let proxy: BlockingProxy;
