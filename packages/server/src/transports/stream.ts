@@ -74,6 +74,8 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
   #isFull = false;
   /** The gateway has been told so, or has seen it by itself before the answer began: it waits to hear that there is room. */
   #isStrained = true;
+  /** Whoever sends to this connection alone looks at the queue afterwards, and may be sending its goodbye: it is not told. */
+  #isSending = false;
   #goodbye: Disconnect | null = null;
   #cursor = "";
   #tally = EMPTY_TALLY;
@@ -100,8 +102,10 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
 
   send(frames: readonly Frame[]): void {
     if (frames.length === 0 || this.#goodbye !== null) return;
+    this.#isSending = true;
     this.kind.fanout.flush();
     this.deliver(this.kind.fanout.framed(frames));
+    this.#isSending = false;
   }
 
   buffered(): number {
@@ -150,7 +154,7 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
     else this.#writeWithCursor(bytes, cursorFrame);
     if (!wasFull || this.session === null) return;
     this.#isStrained = true;
-    this.kind.gateway.strained(this.session);
+    if (!this.#isSending) this.kind.gateway.strained(this.session);
   }
 
   /** The cursor behind what it covers, in one write. Asking for it may bring more frames of the session first: they are held. */

@@ -26,7 +26,7 @@ export interface Wishes {
 
 export interface Wish {
   readonly channel: string;
-  readonly since?: Position | "earliest" | "latest";
+  readonly since?: Position | "earliest" | "latest" | undefined;
   readonly presence?: Json;
   readonly events?: boolean;
   readonly echo?: boolean;
@@ -57,6 +57,10 @@ export class Peer {
 
   constructor(readonly wishes: Wishes) {
     this.session = wishes.session;
+    // Whoever goes on by a cursor is not told where it stands: it knows.
+    for (const { channel, since } of wishes.subscribe ?? []) {
+      if (typeof since === "object") this.positions.set(channel, since);
+    }
   }
 
   /** The socket in use, which a poll may change. */
@@ -73,9 +77,8 @@ export class Peer {
     if (frame.type === "connected") this.session = frame.session;
     if (frame.type === "subscribed") this.positions.set(frame.channel, { epoch: frame.epoch, offset: frame.offset });
     if (frame.type === "message" && frame.channel !== undefined && frame.offset !== undefined) {
-      const { epoch } = this.positions.get(frame.channel) ?? {};
-      // A poll that goes on by its cursor is not told the epoch; it has not changed then.
-      this.positions.set(frame.channel, { epoch: epoch ?? "", offset: frame.offset });
+      const { epoch = "" } = this.positions.get(frame.channel) ?? {};
+      this.positions.set(frame.channel, { epoch, offset: frame.offset });
     }
     if (frame.type === "ping") this.beats++;
     if (frame.type === "disconnect" && this.frames.length === 1) this.refused = frame.code;

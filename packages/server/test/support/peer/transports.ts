@@ -40,7 +40,7 @@ function framed(text: string): ServerFrame {
 }
 
 /** The frames that say it; with ids, so that each is answered. */
-function commandsOf({ token, session, ping, subscribe = [] }: Wishes): Command[] {
+function commandsOf({ token, session, ping, subscribe = [] }: Wishes): object[] {
   return [
     {
       type: "connect",
@@ -49,7 +49,7 @@ function commandsOf({ token, session, ping, subscribe = [] }: Wishes): Command[]
       ...(session !== undefined && { session }),
       ...(ping !== undefined && { ping }),
     },
-    ...subscribe.map((wish, at): Command => ({ type: "subscribe", id: at + 2, ...wish })),
+    ...subscribe.map((wish, at) => ({ type: "subscribe", id: at + 2, ...wish })),
   ];
 }
 
@@ -182,19 +182,31 @@ function refusedBy(peer: Peer, body: string): void {
   peer.refused = error?.code ?? -1;
 }
 
-/** Hands a body on, unpacked where it is gzipped. */
-function unpacking(isGzip: () => boolean, take: (bytes: Buffer) => void): (bytes: Buffer) => void {
-  let gunzip: ReturnType<typeof createGunzip> | undefined;
-  return (bytes) => {
-    if (!isGzip()) return take(bytes);
-    if (gunzip === undefined) {
-      gunzip = createGunzip();
-      gunzip.on("data", take);
-      // Cut in the middle, as some tests want it.
-      gunzip.on("error", () => undefined);
+/** Hands a body on, unpacked where it is gzipped; unpacking takes its time, also at the end. */
+class Unpacker {
+  #gunzip: ReturnType<typeof createGunzip> | undefined;
+
+  constructor(
+    private readonly isGzip: () => boolean,
+    private readonly take: (bytes: Buffer) => void,
+  ) {}
+
+  push(bytes: Buffer): void {
+    if (!this.isGzip()) return this.take(bytes);
+    if (this.#gunzip === undefined) {
+      this.#gunzip = createGunzip();
+      this.#gunzip.on("data", this.take);
     }
-    gunzip.write(bytes);
-  };
+    this.#gunzip.write(bytes);
+  }
+
+  end(done: () => void): void {
+    if (this.#gunzip === undefined) return done();
+    this.#gunzip.on("end", done);
+    // Cut in the middle, as some tests want it.
+    this.#gunzip.on("error", done);
+    this.#gunzip.end();
+  }
 }
 
 function oneWay(
@@ -214,24 +226,25 @@ function oneWay(
       const content = readerFor(peer);
       let refusal = "";
       const isGzip = (): boolean => peer.head?.headers.get("content-encoding") === "gzip";
-      const take = unpacking(isGzip, (bytes) => {
+      const unpacker = new Unpacker(isGzip, (bytes) => {
         if (peer.head?.status === 200) content.push(bytes);
         else refusal += bytes.toString();
       });
+      const ended = (): void => unpacker.end(() => peer.ended());
       const reader = httpReader({
         head(head) {
           peer.head = head;
           if (head.status === 200) resolve();
         },
-        body: take,
+        body: (bytes) => unpacker.push(bytes),
         end() {
           if (refusal !== "") refusedBy(peer, refusal);
           resolve();
-          peer.ended();
+          ended();
           link.destroy();
         },
       });
-      const link: Link = await Link.open(portOf(target), reader, () => peer.ended());
+      const link: Link = await Link.open(portOf(target), reader, ended);
       peer.uses(link);
       link.send(requestText(target, requestFor(wishes), wishes));
       await Promise.race([begun, peer.untilEnded()]);
@@ -280,9 +293,10 @@ function lineReader(peer: Peer): Reader {
   });
 }
 
-function commandLines(wishes: Wishes): string {
+/** `isKnown`: the answers are known already, and not wanted again. */
+function commandLines(wishes: Wishes, isKnown = false): string {
   return commandsOf(wishes)
-    .map((command) => JSON.stringify(command))
+    .map((command) => JSON.stringify(isKnown ? { ...command, id: undefined } : command))
     .join("\n");
 }
 
@@ -333,7 +347,11 @@ export const STREAM_GZIPPED = oneWay(
 
 // Long polls: one request after another on one connection, each with the cursor of the answer before.
 
-function polling(name: string, requestFor: (wishes: Wishes) => Request, can: Transport["can"]): Transport {
+function polling(
+  name: string,
+  requestFor: (wishes: Wishes, isKnown: boolean) => Request,
+  can: Transport["can"],
+): Transport {
   return {
     name,
     can,
@@ -342,8 +360,12 @@ function polling(name: string, requestFor: (wishes: Wishes) => Request, can: Tra
       const { promise: begun, resolve } = Promise.withResolvers<void>();
       let body = "";
       const ask = (wait: string): void => {
-        const request = requestFor({ ...wishes, ...(peer.session !== undefined && { session: peer.session }) });
-        if (peer.cursor !== undefined) request.query.set("since", peer.cursor);
+        // From the second on everything is known but the cursor.
+        const { session, cursor } = peer;
+        const asked = { ...wishes, ...(session !== undefined && { session }) };
+        const again = wishes.subscribe?.map((wish) => ({ ...wish, since: undefined })) ?? [];
+        const request = requestFor(cursor === undefined ? asked : { ...asked, subscribe: again }, cursor !== undefined);
+        if (cursor !== undefined) request.query.set("since", cursor);
         request.query.set("wait", wait);
         link.send(requestText(target, request, wishes));
       };
@@ -388,7 +410,12 @@ export const POLL_BY_QUERY = polling(
 
 export const POLL = polling(
   "poll by POST",
-  (wishes) => ({ method: "POST", path: "/poll", query: new URLSearchParams(), body: commandLines(wishes) }),
+  (wishes, isKnown) => ({
+    method: "POST",
+    path: "/poll",
+    query: new URLSearchParams(),
+    body: commandLines(wishes, isKnown),
+  }),
   BY_POLL,
 );
 
