@@ -4,6 +4,7 @@ import { Client, type ClientOptions } from "@longwire/client";
 import { inflating } from "@longwire/client/compress";
 import { EventSource } from "eventsource";
 import { startServer, type TestServer } from "longwire/test/server";
+import { startProxy } from "./support/cutting-proxy.ts";
 import { until } from "./support/wait.ts";
 
 const NAMES = ["websocket", "stream", "sse", "poll"] as const;
@@ -78,6 +79,43 @@ for (const name of NAMES) {
       expect((await room.publish("small"))?.offset).toBe(1);
       client.disconnect();
     });
+
+    test("[PU-4] over connections that are cut all the time everything said is stored once, and heard once, in order", async () => {
+      const proxy = startProxy(Number(new URL(server.url).port));
+      const client = new Client(proxy.url, {
+        transports: [name],
+        EventSource,
+        backoff: { minMs: 5, maxMs: 20 },
+        queueCountMax: 10_000,
+      });
+      const rooms = [newRoom(), newRoom()];
+      const found = rooms.map((room): number[] => {
+        const heard: number[] = [];
+        client
+          .channel<number>(room)
+          .subscribe("earliest")
+          .on("message", ({ data }) => heard.push(data));
+        return heard;
+      });
+      client.connect();
+      const cutting = setInterval(() => proxy.cut(0.2), 5);
+      const sent: Promise<unknown>[] = [];
+      for (let count = 0; count < 100; count++) {
+        for (const room of rooms) sent.push(client.channel<number>(room).publish(count));
+        await Bun.sleep(3);
+        // Subscriptions of others come and go meanwhile.
+        client.channel(`demo:cut-${count % 4}`).subscribe();
+        if (count % 3 === 0) client.channel(`demo:cut-${count % 4}`).unsubscribe();
+      }
+      await Bun.sleep(50);
+      clearInterval(cutting);
+      await Promise.all(sent);
+      await until("everything", () => found.every((heard) => heard.length >= 100));
+      expect(proxy.cuts).toBeGreaterThan(0);
+      for (const heard of found) expect(heard).toEqual(Array.from({ length: 100 }, (_, count) => count));
+      client.disconnect();
+      proxy.stop();
+    }, 60_000);
 
     test("[IN-7] the inbox is handed over once, acknowledged, and goes on after a while away", async () => {
       const user = `bob-${name}`;

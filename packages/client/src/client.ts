@@ -251,11 +251,10 @@ export class Client {
   }
 
   #madePositions(): Record<string, Position> | undefined {
-    const positions: [string, Position][] = [];
-    for (const { name, made, position } of this.#subscriptions.values()) {
-      if (made && position !== undefined) positions.push([name, { epoch: position.epoch, offset: position.offset }]);
-    }
-    return positions.length > 0 ? Object.fromEntries(positions) : undefined;
+    const made = [...this.#subscriptions.values()].flatMap(({ name, made, position }) =>
+      made && position ? [[name, { epoch: position.epoch, offset: position.offset }] as const] : [],
+    );
+    return made.length > 0 ? Object.fromEntries(made) : undefined;
   }
 
   #keep(channel: string, position: Position | undefined, made: boolean): void {

@@ -35,12 +35,12 @@ export function climber(
     link = undefined;
   };
   const look = (index: number, current: number): void => {
-    stop();
     const transport = transports[index];
     if (transport === undefined || index === current) {
       start(current);
       return;
     }
+    stop();
     const next = (): void => look(index + 1, current);
     timer = clock.after(transportTimeoutMs, next);
     try {
@@ -58,6 +58,7 @@ export function climber(
     }
   };
   const start = (current: number): void => {
+    stop();
     if (current === 0) {
       waitMs = FIRST_MS;
       return;

@@ -167,7 +167,7 @@ export class Connector {
   #dial(): void {
     const turn = this.#turn;
     const { clock, requestTimeoutMs, transportTimeoutMs, report } = this.#settings;
-    const timeoutMs = this.#last ? requestTimeoutMs : transportTimeoutMs;
+    const timeoutMs = this.#last ? requestTimeoutMs : Math.min(transportTimeoutMs, requestTimeoutMs);
     this.#timer?.cancel();
     this.#timer = clock.after(timeoutMs, () => this.#ended(BROKEN, "no answer in time"));
     this.#tokenIsBad = false;

@@ -28,9 +28,9 @@ export class Liveness {
 
   /** 0: the server does not ping, so silence says nothing. */
   start(intervalMs: number): void {
+    this.stop();
     this.#running = true;
     this.#intervalMs = intervalMs;
-    this.heard();
     if (intervalMs > 0) this.#schedule();
   }
 

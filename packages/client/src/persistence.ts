@@ -42,26 +42,31 @@ export class Persistence {
 
   /** The session of the page before, once. */
   takeSession(): string | undefined {
-    const key = `${this.#key} session`;
-    const session = this.#guard(() => this.#sessions?.getItem(key) ?? undefined);
-    if (this.#settings.surroundings.hides) this.#guard(() => this.#sessions?.removeItem(key));
+    const session = this.#load(this.#sessions, "session");
+    if (this.#settings.surroundings.hides) this.#guard(() => this.#sessions?.removeItem(`${this.#key} session`));
     return session;
   }
 
   keepSession(session: string | undefined): void {
-    if (session !== undefined) this.#guard(() => this.#sessions?.setItem(`${this.#key} session`, session));
+    if (session !== undefined) this.#save(this.#sessions, "session", session);
   }
 
   /** What worked on the page before; unless told otherwise, the first of the transports. */
   get transport(): string | undefined {
-    const { storage, transports } = this.#settings;
-    return this.#guard(() => storage.session?.getItem(`${this.#key} transport`)) ?? transports[0];
+    return this.#load(this.#settings.storage.session, "transport") ?? this.#settings.transports[0];
   }
 
   /** Remembers it for the visit, whatever else is kept. */
   keepTransport(name: string): void {
-    if (name !== this.transport)
-      this.#guard(() => this.#settings.storage.session?.setItem(`${this.#key} transport`, name));
+    if (name !== this.transport) this.#save(this.#settings.storage.session, "transport", name);
+  }
+
+  #load(storage: StorageLike | undefined, what: string): string | undefined {
+    return this.#guard(() => storage?.getItem(`${this.#key} ${what}`) ?? undefined);
+  }
+
+  #save(storage: StorageLike | undefined, what: string, value: string): void {
+    this.#guard(() => storage?.setItem(`${this.#key} ${what}`, value));
   }
 
   set(channel: string, saved: Saved | undefined): void {

@@ -314,6 +314,8 @@ for (const name of ["stream", "sse", "poll"] as const) {
       expect(rig.client.state).toMatchObject({ status: "connected", session: "s9" });
       await rig.client.channel("a").publish("x");
       expect(rig.http.of("send").at(-1)?.query.get("session")).toBe("s9");
+      rig.client.disconnect();
+      expect(rig.clock.pending).toBe(0);
     });
 
     test("disconnect() at any moment leaves nothing open", async () => {
