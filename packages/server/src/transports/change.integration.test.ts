@@ -87,29 +87,29 @@ describe("from every transport to every transport", () => {
   });
 });
 
-describe("cursors", () => {
-  /** What comes after this cursor, on an address that takes one; and the first offsets that came. */
-  async function after(cursor: string, how: "since" | "lastEventId" | "header", path: string): Promise<number[]> {
-    const query = new URLSearchParams({ channels: "x,y", ...(how !== "header" && { [how]: cursor }) });
-    if (path === "/ws") {
-      const client = await connectClient(`${server.url}/ws?${query}`);
-      const offsets = (await client.received("x", 5)).map(({ offset = 0 }) => offset);
-      client.terminate();
-      return offsets;
-    }
-    const abort = new AbortController();
-    const headers = how === "header" ? { "last-event-id": cursor } : undefined;
-    const answer = await fetch(`${server.url}${path}?${query}`, { signal: abort.signal, ...(headers && { headers }) });
-    let text = "";
-    const decoder = new TextDecoder();
-    for await (const chunk of answer.body ?? []) {
-      text += decoder.decode(chunk, { stream: true });
-      if ((text.match(/"channel":"x","offset"/g)?.length ?? 0) >= 5) break;
-    }
-    abort.abort();
-    return Array.from(text.matchAll(/"channel":"x","offset":(\d+)/g), ([, offset]) => Number(offset));
+/** What comes after this cursor, on an address that takes one; and the first offsets that came. */
+async function after(cursor: string, how: "since" | "lastEventId" | "header", path: string): Promise<number[]> {
+  const query = new URLSearchParams({ channels: "x,y", ...(how !== "header" && { [how]: cursor }) });
+  if (path === "/ws") {
+    const client = await connectClient(`${server.url}/ws?${query}`);
+    const offsets = (await client.received("x", 5)).map(({ offset = 0 }) => offset);
+    client.terminate();
+    return offsets;
   }
+  const abort = new AbortController();
+  const headers = how === "header" ? { "last-event-id": cursor } : undefined;
+  const answer = await fetch(`${server.url}${path}?${query}`, { signal: abort.signal, ...(headers && { headers }) });
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of answer.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    if ((text.match(/"channel":"x","offset"/g)?.length ?? 0) >= 5) break;
+  }
+  abort.abort();
+  return Array.from(text.matchAll(/"channel":"x","offset":(\d+)/g), ([, offset]) => Number(offset));
+}
 
+describe("cursors", () => {
   test("[WS-5] [ES-5] [LP-1] a cursor is good wherever there is one to bring, wherever it came from", async () => {
     const subscribe = [{ channel: "x" }, { channel: "y" }];
     const sources = await Promise.all([SSE, SSE_BY_QUERY, POLL].map((by) => by.open(targetOf(server), { subscribe })));

@@ -25,7 +25,7 @@ export const targetOf = ({ url, tcpPorts }: TestServer): Target => ({ url, tcpPo
 
 /** Publishes in bursts, each in one request; data are the numbers of the list. */
 export async function publishAll(
-  server: TestServer,
+  server: Pick<TestServer, "api">,
   channel: string,
   list: readonly Json[],
   burst = 100,
@@ -38,7 +38,7 @@ export async function publishAll(
 }
 
 /** Whether a session of this id is connected. */
-export async function isConnected(server: TestServer, session: string | undefined): Promise<boolean> {
+export async function isConnected(server: Pick<TestServer, "api">, session: string | undefined): Promise<boolean> {
   return (await server.api("GET", `/api/sessions/${session}`)).status === 200;
 }
 
