@@ -14,7 +14,7 @@ const KEEPALIVE_LENGTH_MAX = 10_000;
 
 /**
  * Gives what sends a frame. It goes on when the link is closed, as what was written to a socket does; once a request has
- * failed, nothing that waited is sent.
+ * failed, nothing more is sent.
  */
 export function outgoing(
   settings: OneWaySettings,
@@ -22,7 +22,7 @@ export function outgoing(
   received: (line: string) => void,
   failed: Failed,
 ): (text: string) => void {
-  let waiting: string[] = [];
+  const waiting: string[] = [];
   let busy = false;
   const flush = (): void => {
     let lines = waiting.shift();
@@ -44,8 +44,6 @@ export function outgoing(
       },
       (code, reason) => {
         timer.cancel();
-        waiting = [];
-        busy = false;
         failed(code, reason);
       },
       lines.length < KEEPALIVE_LENGTH_MAX,

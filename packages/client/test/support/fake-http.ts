@@ -128,7 +128,7 @@ export class FakeHttp {
       if (verdict === "ignore") return;
       request.answered = verdict !== "open";
       if (verdict === "refuse") reject(new TypeError("fetch failed"));
-      else if (verdict === "page") resolve(answer(200, "<html>"));
+      else if (verdict === "page") resolve(answer(200, "<html>\nlog in first\n"));
       else if (verdict !== "open")
         resolve(answer(verdict.status, JSON.stringify({ error: { code: verdict.code, message: "no" } })));
       else if (request.endpoint === "stream") {
