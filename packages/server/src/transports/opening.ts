@@ -42,13 +42,16 @@ export async function readOpening(
   if (lastEventId !== null && lastEventId !== "") parameters.set("since", lastEventId);
   const handshake = readHandshake(parameters.toString(), limits.channelsMax);
   if (handshake.fault !== undefined) throw new Disconnect("badRequest", handshake.fault);
-  const lines = linesOf(parameters.get("commands") ?? "");
-  if (request.method === "POST") lines.push(...linesOf(decodeText(await receiveBody(request, limits.bodyBytesMax))));
+  const body = request.method === "POST" ? decodeText(await receiveBody(request, limits.bodyBytesMax)) : "";
+  let lines = [...linesOf(parameters.get("commands") ?? ""), ...linesOf(body)];
+  // Before any of them is looked at: a body holds millions of bad ones.
+  const linesMax = limits.channelsMax + 1;
+  if (lines.length > linesMax) throw new Disconnect("badRequest", `at most ${linesMax} frames`);
   const { token, session, channels, since } = handshake;
   if (lines.length === 0 && channels.length === 0 && token === undefined && session === undefined) {
     throw new Disconnect("badRequest", "name what to subscribe to: ?channels=a,b or frames in the body");
   }
-  if (since instanceof Map) lines.splice(0, lines.length, ...lines.map((line) => withPositions(line, since)));
+  if (since instanceof Map) lines = lines.map((line) => withPositions(line, since));
   return { handshake, lines, parameters, quiet: flagOf(parameters, "quiet") || since instanceof Map };
 }
 
