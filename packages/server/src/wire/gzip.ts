@@ -10,6 +10,9 @@ export const DEFLATED_BYTES_MIN = 1024;
 /** The longest stored block (RFC 1951, 3.2.4). */
 const STORED_BYTES_MAX = 65_535;
 
+/** A stored block of no bytes. */
+const EMPTY_BLOCK = Uint8Array.of(0, 0, 0, 0xff, 0xff);
+
 /** Deflate, no name, no time, unknown system. */
 export const GZIP_HEADER: Uint8Array = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff);
 
@@ -19,13 +22,18 @@ export function gzipBlock(bytes: Uint8Array): Uint8Array {
   return storedBlock(bytes);
 }
 
+/**
+ * An empty block follows the one with the bytes, as zlib ends every flush: Go's readers, Caddy's among them, hand on what they have
+ * at an empty block and not before (measured).
+ */
 function storedBlock(bytes: Uint8Array): Uint8Array {
   if (bytes.length > STORED_BYTES_MAX) throw new RangeError("a stored block has at most 65,535 bytes");
-  const block = new Uint8Array(5 + bytes.length);
+  const block = new Uint8Array(5 + bytes.length + EMPTY_BLOCK.length);
   const view = new DataView(block.buffer);
   view.setUint16(1, bytes.length, true);
   view.setUint16(3, ~bytes.length & 0xffff, true);
   block.set(bytes, 5);
+  block.set(EMPTY_BLOCK, 5 + bytes.length);
   return block;
 }
 
