@@ -1,9 +1,11 @@
 /** P1, P2 and P3 with real processes and a real network between them: connections are cut, the server is killed. */
 import { afterEach, expect, test } from "bun:test";
 import { type Channel, Client, type Message } from "@longwire/client";
+import { Random } from "@longwire/protocol/test/random";
 import { connectClient } from "longwire/test/ws-client";
-import { type ServerProcess, spawnServer } from "longwire/test/server-process";
+import { freePort, type ServerProcess, spawnServer } from "longwire/test/server-process";
 import { startProxy } from "./support/cutting-proxy.ts";
+import { Roamer } from "./support/roamer.ts";
 import { until } from "./support/wait.ts";
 
 const QUICK = { backoff: { minMs: 5, maxMs: 100 }, resetOn: "open" } as const;
@@ -119,6 +121,73 @@ test("[EN-12] [P2] the server killed while 10,000 messages are published: what w
     for (const [number, offset] of acknowledged) expect(data[offset - 1]).toBe(number);
   }
 }, 180_000);
+
+test("[P2] [P3] [OW-4] readers that come back on another transport each time, cut at random, the server killed: nothing lost, nothing twice, in order", async () => {
+  const COUNT = 4000;
+  const CHANNELS = ["a", "b"];
+  const tcpPort = freePort();
+  server = await spawnServer({
+    "tcp-port": String(tcpPort),
+    "channels-history-size": "20000",
+    "recovery-max": "20000",
+  });
+  const web = startProxy(Number(new URL(server.url).port));
+  const tcp = startProxy(tcpPort);
+  const target = { url: web.url, tcpPort: Number(new URL(tcp.url).port) };
+  const roamers = upTo(20).map((n) => new Roamer({ target, channels: CHANNELS, random: new Random(n) }));
+  await until("all are subscribed", () => roamers.every(({ isSubscribed }) => isSubscribed));
+
+  let published = 0;
+  const publishing = Promise.all(
+    CHANNELS.map(async (channel) => {
+      for (let data = 1; data <= COUNT; data += 10) {
+        const publications = upTo(10).map((n) => ({ channel, data: data + n - 1, key: `k${data + n - 1}` }));
+        // What got no answer is said again, with the same keys, until it gets one.
+        while (!(await isAccepted(publications))) await Bun.sleep(20);
+        published += 10;
+        // Slowly enough for many changes.
+        await Bun.sleep(2);
+      }
+    }),
+  );
+  const cutting = setInterval(() => {
+    web.cut(0.02);
+    tcp.cut(0.02);
+  }, 20);
+  for (const share of [0.3, 0.6]) {
+    await until("some are published", () => published >= COUNT * CHANNELS.length * share);
+    server.kill("SIGKILL");
+    await server.exited;
+    await server.start();
+  }
+  await publishing;
+  clearInterval(cutting);
+  await until("everybody has everything", () =>
+    roamers.every(({ positions }) => CHANNELS.every((channel) => positions.get(channel)?.offset === COUNT)),
+  );
+  for (const roamer of roamers) {
+    await roamer.stop();
+    for (const channel of CHANNELS) {
+      expect(roamer.offsets.get(channel)).toEqual(upTo(COUNT));
+      expect(roamer.data.get(channel)).toEqual(upTo(COUNT));
+    }
+    expect(roamer.breaks).toBe(0);
+  }
+  // The test did what it says.
+  const visits = new Map<string, number>();
+  for (const roamer of roamers)
+    for (const [name, count] of roamer.visits) visits.set(name, (visits.get(name) ?? 0) + count);
+  expect(visits.size).toBe(10);
+  for (const count of visits.values()) expect(count).toBeGreaterThan(20);
+  web.stop();
+  tcp.stop();
+}, 180_000);
+
+async function isAccepted(publications: readonly object[]): Promise<boolean> {
+  const answer = await server.api("POST", "/api/batch", { publications }).catch(() => undefined);
+  if (answer?.status !== 200) return false;
+  return (answer.body as { results: object[] }).results.every((result) => !("error" in result));
+}
 
 test("[RE-5] a reader that comes back after its history is gone is told, with the new position", async () => {
   server = await spawnServer({ "channels-history-size": "10" });

@@ -9,6 +9,7 @@ import {
   SSE_BY_QUERY,
   SSE_GZIPPED,
   STREAM,
+  STREAM_BY_QUERY,
   STREAM_GZIPPED,
   type Target,
   type Transport,
@@ -89,6 +90,21 @@ async function abort(path: string, afterMs: number, method = "GET", body = ""): 
   if (afterMs > 0) await Bun.sleep(afterMs);
   socket.destroy();
 }
+
+describe("an answer", () => {
+  for (const transport of [SSE_BY_QUERY, STREAM_BY_QUERY]) {
+    // The runtime sends the head of an answer with the first bytes of its body.
+    test(`[OW-2] [OW-6] ${transport.name}: begins also where there is nothing to say`, async () => {
+      server = await startServer();
+      const peer = await open(transport, { subscribe: [{ channel: "a" }] });
+      await server.publish("a", 1);
+      await peer.offsets("a", 1);
+      const again = await open(transport, peer.luggage([{ channel: "a" }]));
+      expect(again.head?.status).toBe(200);
+      expect(again.frames).toEqual([]);
+    });
+  }
+});
 
 describe("a client that goes away", () => {
   test("[OW-8] at any moment leaves nothing behind", async () => {

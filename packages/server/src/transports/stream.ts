@@ -199,6 +199,8 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
     this.#controller = controller;
     if (this.kind.gzip) controller.enqueue(GZIP_HEADER);
     if (held !== null) this.deliver(Buffer.concat(held));
+    // The runtime sends the head with the first bytes: whoever returns quietly would wait for its status until there is something to say.
+    else this.#write(this.kind.heartbeat);
   }
 
   /** The client's side has taken something. */
