@@ -3,11 +3,12 @@ import { generateKeyPair, SignJWT, UnsecuredJWT } from "jose";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import { ReplyError } from "../base/failures.ts";
 import type { Identity } from "../ports/authority.ts";
+import { hmacKey } from "./algorithms.ts";
 import { jwtAuthority } from "./jwt.ts";
 
 const SECRET = "a-secret-of-thirty-two-characters";
 const clock = new FakeClock();
-const authority = jwtAuthority(SECRET, clock);
+const authority = jwtAuthority({ keys: [hmacKey(undefined, "HS256", SECRET)], clock });
 
 /** Unix seconds, from now. */
 const inSeconds = (seconds: number): number => Math.floor(clock.now() / 1000) + seconds;
@@ -120,7 +121,7 @@ describe("[CO-5] a token is refused", () => {
   });
 
   test("where no secret is configured, even one signed with an empty one", async () => {
-    const none = jwtAuthority(undefined, clock);
+    const none = jwtAuthority({ keys: [], clock });
     expect(await identify(await sign({ sub: "bob" }), none)).toBe("badToken");
     const signed = `${base64url('{"alg":"HS256"}')}.${base64url('{"sub":"bob"}')}`;
     const signature = new Bun.CryptoHasher("sha256", "").update(signed).digest("base64url");

@@ -1,113 +1,128 @@
 /**
- * JWT: who a client is, signed by the application with a shared secret (HS256, RFC 7515 and 7519).
+ * JWT: who a client is, signed by the application or its identity provider (RFC 7515 and 7519).
  *
- * `jose` takes the token apart; the signature is computed here, since jose's way leads through WebCrypto, a promise and a
- * thread for every token: 15,000 clients that come at once took half as long again, and left 2 KB of resident memory each
- * (measured).
+ * The header's `alg` picks among the keys that are for this algorithm and no other, so that neither `none` nor a public key
+ * taken for a secret can pass (RFC 8725 section 3.1). A `kid` picks further; keys without one are tried for any.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
-import { channelFault, type Json, userFault } from "@longwire/protocol";
 import { decodeJwt, decodeProtectedHeader, errors } from "jose";
-import { z } from "zod";
 import type { Clock } from "../base/clock.ts";
 import { ReplyError } from "../base/failures.ts";
-import type { Allow, Authority, Identity } from "../ports/authority.ts";
+import type { Authority } from "../ports/authority.ts";
+import { type Algorithm, ASYMMETRIC_ALGORITHMS, HMAC_ALGORITHMS, isHmac, type TokenKey } from "./algorithms.ts";
+import { CheckedTokens } from "./checked-tokens.ts";
+import { type CheckedToken, readClaims, requireTime, type TokenTerms } from "./claims.ts";
+import type { KeySet } from "./key-set.ts";
 
 /** Longest token, in characters. */
 const TOKEN_LENGTH_MAX = 8192;
-const LIST_MAX = 1000;
-const NO_CHANNELS: readonly string[] = [];
 
-const patterns = z.array(z.string().max(400)).max(LIST_MAX);
+const ALGORITHMS: ReadonlySet<unknown> = new Set<Algorithm>([...HMAC_ALGORITHMS, ...ASYMMETRIC_ALGORITHMS]);
 
-const Claims = z.object({
-  sub: z
-    .string()
-    .optional()
-    .superRefine((sub, context) => {
-      const fault = sub === undefined ? undefined : userFault(sub);
-      if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
-    }),
-  exp: z.number().optional(),
-  nbf: z.number().optional(),
-  channels: z
-    .array(
-      z.string().superRefine((channel, context) => {
-        const fault = channelFault(channel);
-        if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
-      }),
-    )
-    .max(LIST_MAX)
-    .optional(),
-  channel: z.string().optional(),
-  info: z.json().optional(),
-  allow: z
-    .strictObject({
-      subscribe: patterns.optional(),
-      publish: patterns.optional(),
-      presence: patterns.optional(),
-      history: patterns.optional(),
-    })
-    .optional(),
-});
+export interface JwtOptions extends Partial<TokenTerms> {
+  readonly keys: readonly TokenKey[];
+  /** More keys, published somewhere else. */
+  readonly published?: KeySet | undefined;
+  readonly clock: Clock;
+}
 
-type Claims = z.infer<typeof Claims>;
+/** An authority that trusts whoever signs with one of the keys. Without any, no token is good. */
+export function jwtAuthority({ keys, published, clock, audience, issuer }: JwtOptions): Authority {
+  const checked = new CheckedTokens();
+  const terms: TokenTerms = { audience, issuer };
 
-/** An authority that trusts whoever knows the secret. Without a secret no token is good. */
-export function jwtAuthority(secret: string | undefined, clock: Clock): Authority {
-  function read(token: string): Claims {
-    if (secret === undefined) throw new ReplyError("badToken", "the server has no token secret to check it with");
+  async function check(token: string): Promise<CheckedToken> {
+    if (keys.length === 0 && published === undefined)
+      throw new ReplyError("badToken", "the server has no token secret to check it with");
     if (token.length > TOKEN_LENGTH_MAX)
       throw new ReplyError("badToken", `it has more than ${TOKEN_LENGTH_MAX} characters`);
-    checkSignature(token, secret);
-    const claims = Claims.safeParse(parse(() => decodeJwt(token)));
-    if (!claims.success) {
-      const [issue] = claims.error.issues;
-      throw new ReplyError("badToken", `claim \`${issue?.path.join(".") ?? ""}\`: ${issue?.message ?? ""}`);
+    const { algorithm, kid } = readHeader(token);
+    const isSlow = !isHmac(algorithm);
+    if (isSlow) {
+      const ready = published?.ready();
+      if (ready !== undefined) await ready;
+      const known = checked.find(token, published?.generation ?? 0);
+      if (known !== undefined) return known;
     }
-    const { exp, nbf } = claims.data;
-    const nowSeconds = clock.now() / 1000;
-    if (exp !== undefined && exp <= nowSeconds) throw new ReplyError("tokenExpired");
-    if (nbf !== undefined && nbf > nowSeconds) throw new ReplyError("badToken", "claim `nbf` lies in the future");
-    return claims.data;
+    const parts = partsOf(token);
+    if (!isSignedByOneOf(keys, algorithm, kid, parts)) {
+      // Secrets are never published.
+      if (!isSlow || published === undefined) throw notOurs();
+      await requirePublished(published, algorithm, kid, parts);
+    }
+    const claims = readClaims(
+      parse(() => decodeJwt(token)),
+      terms,
+    );
+    if (isSlow) checked.add(token, claims, published?.generation ?? 0);
+    return claims;
+  }
+
+  async function read(token: string): Promise<CheckedToken> {
+    const claims = await check(token);
+    requireTime(claims, clock.now());
+    return claims;
   }
 
   return {
-    async identify(token): Promise<Identity> {
-      const { sub, exp, channels, channel, info, allow } = read(token);
+    async identify(token) {
+      const { identity, channel } = await read(token);
       if (channel !== undefined) throw new ReplyError("badToken", "it is a token for one channel, not for connecting");
-      return {
-        user: sub,
-        // Some say "never" with a number so large that its milliseconds are no number any more.
-        expiresAt: exp === undefined ? undefined : Math.min(exp * 1000, Number.MAX_SAFE_INTEGER),
-        channels: channels ?? NO_CHANNELS,
-        info: info as Json | undefined,
-        // Zod says `undefined` where the claim leaves an action out; to us that is the same.
-        allow: allow as Allow | undefined,
-      };
+      return identity;
     },
     async admit(token, channel, user) {
-      const claims = read(token);
+      const claims = await read(token);
       if (claims.channel !== channel) throw new ReplyError("badToken", `it is not for the channel ${channel}`);
-      if (claims.sub !== undefined && claims.sub !== user) throw new ReplyError("badToken", "it names another user");
+      const { user: named, issuedAt } = claims.identity;
+      if (named !== undefined && named !== user) throw new ReplyError("badToken", "it names another user");
+      return issuedAt;
     },
   };
 }
 
-/**
- * The header is read first and must say HS256: a token that says `none`, or RS256 in the hope that our secret is taken for a public
- * key, is refused before anything is computed (RFC 8725 section 3.1).
- */
-function checkSignature(token: string, secret: string): void {
-  const { alg, crit } = parse(() => decodeProtectedHeader(token));
-  if (alg !== "HS256") throw new ReplyError("badToken", "only HS256 is accepted");
-  if (crit !== undefined) throw new ReplyError("badToken", "its header asks for extensions (`crit`)");
+interface Parts {
+  readonly signed: string;
+  readonly signature: Buffer;
+}
+
+function partsOf(token: string): Parts {
   const dot = token.lastIndexOf(".");
-  const wanted = createHmac("sha256", secret).update(token.slice(0, dot)).digest();
-  const given = Buffer.from(token.slice(dot + 1), "base64url");
-  if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) {
-    throw new ReplyError("badToken", "the signature is not ours");
-  }
+  return { signed: token.slice(0, dot), signature: Buffer.from(token.slice(dot + 1), "base64url") };
+}
+
+function readHeader(token: string): { algorithm: Algorithm; kid: string | undefined } {
+  const { alg, crit, kid } = parse(() => decodeProtectedHeader(token));
+  if (!ALGORITHMS.has(alg)) throw new ReplyError("badToken", "its algorithm is not accepted");
+  if (crit !== undefined) throw new ReplyError("badToken", "its header asks for extensions (`crit`)");
+  return { algorithm: alg as Algorithm, kid: typeof kid === "string" ? kid : undefined };
+}
+
+function isSignedByOneOf(
+  keys: readonly TokenKey[],
+  algorithm: Algorithm,
+  kid: string | undefined,
+  { signed, signature }: Parts,
+): boolean {
+  return keys.some((key) => {
+    const isMeant = key.algorithm === algorithm && (key.kid === undefined || kid === undefined || key.kid === kid);
+    return isMeant && key.verify(signed, signature);
+  });
+}
+
+/** A key that is not known yet may have been published meanwhile, or one without a name replaced. */
+async function requirePublished(
+  published: KeySet,
+  algorithm: Algorithm,
+  kid: string | undefined,
+  parts: Parts,
+): Promise<void> {
+  if (isSignedByOneOf(published.known, algorithm, kid, parts)) return;
+  if (kid !== undefined && published.known.some((key) => key.kid === kid)) throw notOurs();
+  await published.renew();
+  if (!isSignedByOneOf(published.known, algorithm, kid, parts)) throw notOurs();
+}
+
+function notOurs(): ReplyError {
+  return new ReplyError("badToken", "the signature is not ours");
 }
 
 /** jose throws `JWTInvalid` and `TypeError` for what is no token. */
