@@ -1,9 +1,11 @@
 /** The TCP ports, each with its framing (SPEC.md, group TC). */
 import type { TCPSocketListener } from "bun";
+import type { Disconnect } from "../base/failures.ts";
 import type { Logger } from "../base/log.ts";
 import { type Config, environmentName, flagName } from "../config/schema.ts";
 import { isFramingName, type TcpListener } from "../config/tcp-listener.ts";
 import type { Framing } from "../ports/framing.ts";
+import type { RequestView } from "../ports/gateway.ts";
 import type { Protocol } from "../ports/protocol.ts";
 import { BareProtocol } from "../protocols/bare.ts";
 import { nativeLines } from "../protocols/native.ts";
@@ -14,6 +16,9 @@ import type { Composition } from "./compose.ts";
 import { portErrorOf } from "./port-error.ts";
 
 const FRAMINGS = { json: jsonFraming, text: textFraming, frame: frameFraming } as const;
+
+/** What there is to be shown to the application of one who connects here. */
+const TCP_REQUEST: RequestView = { transport: "tcp", headers: {}, query: {} };
 
 /** A port that is to be opened, with everything that can be wrong before found out. */
 export interface PlannedListener extends TcpListener {
@@ -37,6 +42,7 @@ export function openListeners(
   defaultHost: string,
   { gateway, turn }: Pick<Composition, "gateway" | "turn">,
   log: Logger,
+  refusal: () => Disconnect | undefined,
 ): OpenListener[] {
   const open: OpenListener[] = [];
   for (const { host = defaultHost, port, framing, channel, framed, protocol, option, elsewhere } of planned) {
@@ -48,7 +54,8 @@ export function openListeners(
         turn,
         framing: framed,
         protocol,
-        handshake: { channels: channel === undefined ? [] : [channel] },
+        handshake: { channels: channel === undefined ? [] : [channel], request: TCP_REQUEST },
+        refusal,
         messageBytesMax: config.messageBytesMax,
         keepAliveMs: config.pingIntervalMs,
         log,

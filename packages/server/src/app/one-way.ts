@@ -1,7 +1,6 @@
 /** One-way transports by path: who may ask, with which methods, and what a page of another origin may read of the answer. */
 import type { Server } from "bun";
-import type { Clock } from "../base/clock.ts";
-import { ReplyError } from "../base/failures.ts";
+import { type Disconnect, ReplyError } from "../base/failures.ts";
 import type { Turn } from "../base/turn.ts";
 import { failureAnswer, methodAnswer } from "../http/answers.ts";
 import { splitUrl } from "../http/router.ts";
@@ -14,12 +13,14 @@ import type { Protocol } from "../ports/protocol.ts";
 import { httpStreamTransport } from "../transports/http-stream.ts";
 import { longPollTransport } from "../transports/long-poll.ts";
 import { sendTransport } from "../transports/send.ts";
-import { oneWayProtocol } from "../transports/opening.ts";
-import { sseTransport } from "../transports/sse.ts";
+import { oneWayProtocol, refusalAnswer } from "../transports/opening.ts";
+import { laterAnswer, sseTransport } from "../transports/sse.ts";
 import type { WebSocketConnection } from "../transports/websocket.ts";
+import { type Door, throughDoor } from "./door.ts";
 import { requireOrigin, type UpgradeParts } from "./upgrade.ts";
 
-export interface OneWayParts extends Pick<UpgradeParts, "originAllowed" | "draining"> {
+export interface OneWayParts
+  extends Door, Pick<UpgradeParts, "originAllowed" | "draining" | "viewer" | "credentials"> {
   readonly gateway: Gateway;
   readonly turn: Turn;
   readonly depthMax: number;
@@ -27,7 +28,6 @@ export interface OneWayParts extends Pick<UpgradeParts, "originAllowed" | "drain
   readonly bodyBytesMax: number;
   readonly compression: boolean;
   readonly retryMs: number;
-  readonly clock: Clock;
   readonly messageBytesMax: number;
   readonly queueBytesMax: number;
   readonly pollWaitSecondsMax: number;
@@ -77,20 +77,48 @@ export function oneWayMounts(parts: OneWayParts): [string, Mount][] {
   });
   const send = sendTransport({ ...parts, protocol: native });
   const queryOf = (request: Request): string => splitUrl(request.url).query;
-  const events = httpMount(parts, ["GET"], (request, server, tail) => sse(request, server, queryOf(request), tail));
+  // An EventSource that is answered 503 never comes back.
+  const later = (goodbye: Disconnect): Response => laterAnswer(goodbye, parts.retryMs);
+  const events = httpMount(parts, { methods: ["GET"], refuse: later }, (request, server, tail) =>
+    sse(request, server, queryOf(request), tail),
+  );
+  const both = { methods: ["GET", "POST"] };
   return [
     ["/sse", events],
     ["/sse/", events],
-    ["/stream", httpMount(parts, ["GET", "POST"], (request, server) => stream(request, server, queryOf(request)))],
-    ["/poll", httpMount(parts, ["GET", "POST"], (request, server) => poll(request, server, queryOf(request)))],
-    ["/send", httpMount(parts, ["POST"], (request, server) => send(request, server, queryOf(request)))],
+    ["/stream", httpMount(parts, both, (request, server) => stream(request, server, queryOf(request)))],
+    [
+      "/poll",
+      httpMount(parts, { ...both, isKnown: (request) => bringsCursor(queryOf(request)) }, (request, server) =>
+        poll(request, server, queryOf(request)),
+      ),
+    ],
+    [
+      "/send",
+      httpMount(parts, { methods: ["POST"], isOpen: true }, (request, server) =>
+        send(request, server, queryOf(request)),
+      ),
+    ],
   ];
+}
+
+/** A poll that goes on from another. Whoever makes one up has passed by the rate of newcomers, and nothing else. */
+function bringsCursor(query: string): boolean {
+  return /(?:^|&)since=[^&]{10}/.test(query);
+}
+
+interface MountOptions {
+  readonly methods: readonly string[];
+  /** Not a client of its own: nobody is asked whether it may come in. */
+  readonly isOpen?: boolean;
+  readonly isKnown?: (request: Request) => boolean;
+  readonly refuse?: (goodbye: Disconnect) => Response;
 }
 
 /** Requests of pages: from allowed origins, with an answer that such a page may read. `serve` rejects with nothing but bugs. */
 function httpMount(
   parts: OneWayParts,
-  methods: readonly string[],
+  { methods, isOpen = false, isKnown = () => false, refuse = refusalAnswer }: MountOptions,
   serve: (request: Request, server: WebServer, tail: string) => Promise<Response>,
 ): Mount {
   // Not an async function: it would keep the request for as long as a poll waits.
@@ -100,8 +128,13 @@ function httpMount(
       requireOrigin(parts, request);
       if (request.method === "OPTIONS") return readableBy(origin, preflightAnswer(methods));
       if (!methods.includes(request.method)) return methodAnswer(request.method, methods.join(", "));
-      const answer = serve(request, server, tail);
-      return origin === null ? answer : answer.then((response) => readableBy(origin, response));
+      const answer = isOpen
+        ? serve(request, server, tail)
+        : throughDoor(parts, isKnown(request), () => serve(request, server, tail), refuse);
+      if (origin === null) return answer;
+      return answer instanceof Promise
+        ? answer.then((response) => response && readableBy(origin, response))
+        : answer && readableBy(origin, answer);
     } catch (error) {
       if (error instanceof ReplyError) return failureAnswer(error);
       throw error;

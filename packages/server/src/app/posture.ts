@@ -7,12 +7,12 @@ import { StartupError } from "../base/failures.ts";
 import { newApiKey } from "../base/ids.ts";
 import type { ApiKey } from "../config/api-key.ts";
 import { madeKeyFile } from "../config/made-key.ts";
-import type { Access, Config } from "../config/schema.ts";
+import { type Access, asksWhoConnects, checksTokens, type Config } from "../config/schema.ts";
 
 export interface Posture {
   readonly host: string;
   readonly loopback: boolean;
-  /** Clients can say who they are; else all there is to go by is that they can reach us. */
+  /** Clients can say who they are, by a token or to the application; else all there is to go by is that they can reach us. */
   readonly hasTokens: boolean;
   readonly keys: readonly ApiKey[];
   /** Where the key lies that the server made for itself; undefined when one is configured. */
@@ -25,7 +25,8 @@ export interface Posture {
 export function postureOf(config: Config): Posture {
   const configured = configuredKeys(config);
   const hasKey = configured.length > 0;
-  const hasSecret = config.tokenSecret !== undefined;
+  const hasSecret = checksTokens(config);
+  const hasIdentities = hasSecret || asksWhoConnects(config);
   const host = config.host ?? (hasKey && hasSecret ? "0.0.0.0" : "127.0.0.1");
   const loopback = isLoopback(host);
   const listeners = config.tcpListeners.map((listener) => listener.host ?? host);
@@ -33,11 +34,11 @@ export function postureOf(config: Config): Posture {
     requireLoopback("host", host);
     for (const [index, address] of listeners.entries()) requireLoopback(`tcpListeners[${index}].host`, address);
   }
-  const reader: Access = loopback && listeners.every(isLoopback) && !hasSecret ? "everybody" : "signed-in";
+  const reader: Access = loopback && listeners.every(isLoopback) && !hasIdentities ? "everybody" : "signed-in";
   return {
     host,
     loopback,
-    hasTokens: hasSecret,
+    hasTokens: hasIdentities,
     keys: hasKey ? configured : [makeKey(config)],
     madeKeyFile: hasKey ? undefined : madeKeyFile(config),
     demo: config.demo ?? (!hasKey && !hasSecret),

@@ -5,9 +5,11 @@ import { originCheck } from "../auth/origin.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { setUserTimeout } from "../base/user-timeout.ts";
-import type { Config } from "../config/schema.ts";
+import { asksWhoConnects, checksTokens, type Config } from "../config/schema.ts";
 import { createHttp } from "../http/api.ts";
 import { splitUrl } from "../http/router.ts";
+import { type CredentialReader, credentialReader } from "../transports/credentials.ts";
+import { requestViewer } from "../transports/request-view.ts";
 import { WebSocketFanout, type WebSocketConnection } from "../transports/websocket.ts";
 import { demoAssets } from "./assets.ts";
 import { type Composition, compose } from "./compose.ts";
@@ -65,7 +67,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
   log.info("listening", { url, tcp, swoolePort: swoole?.port, engine: config.engine, version: VERSION });
   if (posture.madeKeyFile !== undefined) {
     const tcpPort = config.tcpPort === "off" ? undefined : listeners[0]?.port;
-    process.stdout.write(welcome(url, tcpPort, posture, config.tokenSecret !== undefined));
+    process.stdout.write(welcome(url, tcpPort, posture, checksTokens(config)));
   }
 
   return {
@@ -101,6 +103,8 @@ function openWebServers(
 ): void {
   const originAllowed = originCheck(config.origins, posture.loopback, posture.hasTokens);
   const { host } = posture;
+  const viewer = asksWhoConnects(config) ? requestViewer(config.hookHeaders) : undefined;
+  const credentials = credentialsOf(config);
   const http = createHttp({
     control,
     keys: posture.keys,
@@ -127,6 +131,8 @@ function openWebServers(
     pollWaitSecondsMax: config.pollWaitSecondsMax,
     ratchet: config.presets.includes("ratchet"),
     draining,
+    viewer,
+    credentials,
   });
   servers.push(
     openWebServer({
@@ -141,7 +147,15 @@ function openWebServers(
       },
     }),
   );
-  if (config.presets.includes("swoole")) servers.push(openSwoole({ config, host, gateway, originAllowed, draining }));
+  if (config.presets.includes("swoole")) servers.push(openSwoole({ config, host, gateway, originAllowed, draining, viewer, credentials }));
+}
+
+/** For cookies origins count that are named, or the server's own: not all of `*`, and not every page of this machine. */
+function credentialsOf(config: Config): CredentialReader {
+  // Where no token could be checked, a header is for somebody else.
+  if (!checksTokens(config)) return (_, handshake) => handshake;
+  const named = config.origins.filter((origin) => origin !== "*" && origin !== "null");
+  return credentialReader({ cookie: config.tokenCookie, trusted: originCheck(named, false, true) });
 }
 
 /** Of a stream that leads out nothing is ever heard, so it is the kernel that must notice that its client was cut off. */

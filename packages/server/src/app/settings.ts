@@ -1,6 +1,14 @@
 /** Configuration to what the core wants to be told. */
-import { type ChannelOptions, channelOptionsOf, type Config, type NamespaceOptions } from "../config/schema.ts";
+import {
+  asksWhoConnects,
+  type ChannelOptions,
+  channelOptionsOf,
+  type Config,
+  type NamespaceOptions,
+} from "../config/schema.ts";
+import type { LimitSettings } from "../core/limits.ts";
 import type { ChannelOptions as CoreChannelOptions, Settings } from "../core/settings.ts";
+import { addressList } from "../base/address-list.ts";
 import type { Posture } from "./posture.ts";
 import { PRESET_NAMESPACES } from "./presets.ts";
 
@@ -21,6 +29,7 @@ export function settingsOf(config: Config, posture: Posture, version: string): S
     namespaces.set(preset, resolve({ ...config.channels, ...PRESET_NAMESPACES[preset], ...config.namespaces[preset] }));
   }
   if (posture.demo) namespaces.set("demo", resolve({ ...config.channels, ...DEMO, ...config.namespaces["demo"] }));
+  const channels = resolve(config.channels);
   return {
     version,
     pingIntervalMs: config.pingIntervalMs,
@@ -35,9 +44,46 @@ export function settingsOf(config: Config, posture: Posture, version: string): S
     historyPageMax: config.historyPageMax,
     presenceListMax: config.presenceListMax,
     resumeMs: config.resumeSeconds * 1000,
-    channels: resolve(config.channels),
+    tokenGraceMs: config.tokenGraceSeconds * 1000,
+    connectTimeoutMs: config.connectTimeoutMs,
+    anonymous: anonymityOf(config, posture, [channels, ...namespaces.values()]),
+    askConnect: asksWhoConnects(config) ? config.hookConnect : "never",
+    limits: limitsOf(config),
+    channels,
     namespaces,
   };
+}
+
+/** Whether clients without a token can come for something; where nobody can have one, there is nothing else to come with. */
+function anonymityOf(
+  { anonymous }: Config,
+  { hasTokens }: Posture,
+  places: readonly CoreChannelOptions[],
+): Settings["anonymous"] {
+  if (anonymous === false) return "refused";
+  const isOpen = places.some((options) => ACTIONS.some((action) => options[action] === "everybody"));
+  return anonymous === true || isOpen || !hasTokens ? "welcome" : "tolerated";
+}
+
+const ACTIONS = ["subscribe", "publish", "presence", "history"] as const;
+
+function limitsOf(config: Config): LimitSettings {
+  return {
+    commandsPerSecond: rateOf(config.commandsPerSecond),
+    bytesPerSecond: rateOf(config.bytesPerSecond),
+    publishesPerSecond: rateOf(config.publishesPerSecond),
+    burstSeconds: config.burstSeconds,
+    messageBytesMax: config.messageBytesMax,
+    connectionsPerAddressMax: rateOf(config.connectionsPerAddressMax),
+    connectionsPerUserMax: rateOf(config.connectionsPerUserMax),
+    publishesPerSecondPerAddress: rateOf(config.publishesPerSecondPerAddress),
+    publishesPerSecondPerUser: rateOf(config.publishesPerSecondPerUser),
+    isExempt: addressList(["loopback", ...config.trustedProxies]),
+  };
+}
+
+function rateOf(value: number | "off"): number {
+  return value === "off" ? Infinity : value;
 }
 
 function streamMaxAgeMs({ streamMaxAgeSeconds }: Config): number {
@@ -53,9 +99,11 @@ function channelSettings(options: ChannelOptions, { access }: Posture): CoreChan
     inbox: options.inbox,
     subscribe: options.subscribe ?? access.subscribe,
     publish: options.publish ?? access.publish,
-    presence: options.presence ?? access.presence,
-    history: options.history ?? access.history,
+    // Whom the application keeps out of a channel shall not read it in another way.
+    presence: options.presence ?? (options.subscribe === "hook" ? "hook" : access.presence),
+    history: options.history ?? (options.subscribe === "hook" ? "hook" : access.history),
     leaveDelayMs: options.leaveDelayMs,
     bareEcho: options.bareEcho,
+    escapeHtml: options.escapeHtml,
   };
 }

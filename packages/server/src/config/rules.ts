@@ -1,5 +1,5 @@
 /** Rules across options: each value is good by itself, together they are not. */
-import type { Config } from "./schema.ts";
+import { asksWhoConnects, checksTokens, type Config, type NamespaceOptions } from "./schema.ts";
 import type { Fault } from "./setting.ts";
 
 export function crossFaults(config: Config, sourceOf: (path: string) => string): Fault[] {
@@ -26,6 +26,8 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
     if (other !== undefined) fault(path, `is ${port}, as ${other} is: each needs a port of its own`);
     else if (port !== 0) ports.set(`${host} ${port}`, path);
   }
+  hookFaults(config, fault);
+  tokenFaults(config, fault);
   const names = new Set<string>();
   const keys = new Set(config.apiKey === undefined ? [] : [config.apiKey]);
   for (const [index, { name, key }] of config.apiKeys.entries()) {
@@ -35,6 +37,37 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
     keys.add(key);
   }
   return faults;
+}
+
+function hookFaults(config: Config, fault: (path: string, message: string) => void): void {
+  const { hookUrl, hookConnect, hookHeaders, origins, channels, namespaces } = config;
+  if (hookUrl === undefined) {
+    const places: [string, NamespaceOptions][] = [
+      ["channels", channels],
+      ...Object.entries(namespaces).map(([name, options]): [string, NamespaceOptions] => [`namespaces.${name}`, options]),
+    ];
+    for (const [place, options] of places) {
+      for (const action of ["subscribe", "publish", "presence", "history"] as const) {
+        if (options[action] === "hook") fault(`${place}.${action}`, "is hook, and there is no hookUrl to ask");
+      }
+    }
+  } else if (hookConnect !== "never" && origins.includes("*") && hookHeaders.includes("cookie")) {
+    fault(
+      "origins",
+      'has "*" while the backend is asked about cookies: a page of any site could connect as its visitor. List the origins, or leave cookie out of hookHeaders',
+    );
+  }
+}
+
+function tokenFaults(config: Config, fault: (path: string, message: string) => void): void {
+  const kids = new Set<string>();
+  for (const [index, { kid }] of config.tokenKeys.entries()) {
+    if (kid === undefined) continue;
+    if (kids.has(kid)) fault(`tokenKeys[${index}].kid`, `${JSON.stringify(kid)} names another key too`);
+    kids.add(kid);
+  }
+  if (config.anonymous === false && !checksTokens(config) && !asksWhoConnects(config))
+    fault("anonymous", "is false, and there is nothing to check tokens with: nobody could connect");
 }
 
 /** Every port to listen on: where it stands, its own address if it has one, and its number. */

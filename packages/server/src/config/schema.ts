@@ -4,7 +4,12 @@
  */
 import { apiKey } from "./api-key.ts";
 import { flag, integer, integerOrOff, type Kind, list, secret, text, word } from "./kinds.ts";
+import { headerName, httpUrl } from "./http-kinds.ts";
+import { addressRange } from "./address-range.ts";
+import { originEntry } from "./origin-pattern.ts";
 import { tcpListener } from "./tcp-listener.ts";
+import { cookieName } from "./cookie-name.ts";
+import { tokenKey } from "./token-key.ts";
 
 /** A row of the table. `T` is the type in `Config`: it holds `undefined` where leaving the option out means something. */
 export interface Option<T> {
@@ -51,7 +56,7 @@ const YEAR_SECONDS = 366 * DAY_SECONDS;
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Who may do something on a channel. */
-const access = word("everybody", "signed-in", "token", "owner", "nobody");
+const access = word("everybody", "signed-in", "token", "owner", "hook", "nobody");
 const READERS = "everybody as long as the server serves this machine only and has no token secret, else signed-in";
 
 /** Options of a channel: under `channels` for every channel, under `namespaces.<name>` for those of one namespace. */
@@ -75,15 +80,28 @@ export const CHANNEL_OPTIONS = {
   subscribe: optional(
     access,
     READERS,
-    "Who may subscribe: everybody, signed-in (any user with a good token), token (only where the token's `allow` names the channel), owner (the user named by an `@user` channel) or nobody.",
+    "Who may subscribe: everybody, signed-in (any user with a good token), token (only where the token's `allow` names the channel), owner (the user named by an `@user` channel), hook (whom your backend lets in, see docs/hooks.md) or nobody.",
   ),
   publish: optional(access, "token", "Which clients may publish. The HTTP API is not bound by it."),
-  presence: optional(access, READERS, "Who may ask who is subscribed."),
-  history: optional(access, READERS, "Who may read the history by command."),
+  presence: optional(
+    access,
+    `hook where \`subscribe\` is hook; ${READERS}`,
+    "Who may ask who is subscribed. hook: subscribers, and whoever would be let in as one.",
+  ),
+  history: optional(
+    access,
+    `hook where \`subscribe\` is hook; ${READERS}`,
+    "Who may read the history by command. hook: as with `presence`.",
+  ),
   bareEcho: option(
     flag,
     true,
     "Whether a bare message (raw WebSocket, TCP text and frame) also goes back to the client that sent it.",
+  ),
+  escapeHtml: option(
+    flag,
+    false,
+    "Escape strings in the `data` of what clients publish for HTML, as PHP's htmlspecialchars does with ENT_QUOTES. For pages that put text into their HTML as it comes; what the HTTP API publishes stays as it is.",
   ),
   leaveDelayMs: option(
     integer(0, TIMER_MS_MAX),
@@ -143,13 +161,97 @@ export const SERVER_OPTIONS = {
   ),
   tokenSecret: optional(
     secret(16),
-    "no token is accepted",
+    "no token is accepted, unless `tokenKeys` or `jwksUrl` say how to check it",
     "Secret that signs the tokens (JWT, HS256) of your users. Take 32 random bytes or more.",
   ),
-  origins: option(
-    list(text, { allowed: "a list of origins", plainWords: true }),
+  tokenKeys: option(
+    list(tokenKey, {
+      allowed: "a list of keys, each {kid?, algorithm, secret} or {kid?, algorithm, publicKey or publicKeyFile}",
+    }),
     [],
-    'Origins whose pages may connect, such as "https://example.com"; "*" allows all. Empty: the same origin, and on loopback any loopback origin.',
+    "More keys that tokens may be signed with, each for one algorithm: HS256, HS384 or HS512 with a secret as long as the hash, or RS, PS (256, 384, 512), ES (256, 384) or EdDSA with a public key in PEM. A token's `kid` picks among them; keys without one are tried for any. See docs/tokens.md.",
+  ),
+  jwksUrl: optional(
+    httpUrl,
+    "no keys are fetched",
+    "Address of a key set (JWKS, RFC 7517), as identity providers publish it. Known keys go on while it cannot be reached.",
+  ),
+  jwksCacheSeconds: option(
+    integer(1, DAY_SECONDS),
+    600,
+    "How old fetched keys may become before they are fetched again. An unknown `kid` fetches them sooner, every 10 seconds at most.",
+  ),
+  tokenAudience: optional(text, "`aud` is not looked at", "The audience (`aud`) that tokens must be for."),
+  tokenIssuer: optional(text, "`iss` is not looked at", "The issuer (`iss`) that tokens must be of."),
+  tokenCookie: optional(
+    cookieName,
+    "no cookie is read",
+    "Name of the cookie that may hold the token. It counts for pages of the server's own origin and of listed `origins` alone.",
+  ),
+  tokenGraceSeconds: option(
+    integer(0, 3600),
+    5,
+    "How long after its token's end a session that is connected may still bring a new one. Nobody connects with a token that is over.",
+  ),
+  anonymous: optional(
+    flag,
+    "they may, and where nothing is open to everybody, those that are nobody and follow no channel by then are sent away after `connectTimeoutMs`",
+    "Whether clients may connect without a token. false: each must bring one, and be somebody to your backend or to a key, within `connectTimeoutMs`.",
+  ),
+  connectTimeoutMs: option(
+    integer(100, TIMER_MS_MAX),
+    15_000,
+    "How long a client may take to say who it is, where it has to (see `anonymous`).",
+  ),
+  hookUrl: optional(
+    httpUrl,
+    "nobody is asked",
+    "Address of your backend that answers questions about clients: who connects (`hookConnect`), and where a channel's rule is hook, who may subscribe and what may be published. See docs/hooks.md.",
+  ),
+  hookSecret: optional(
+    secret(16),
+    "the questions carry none",
+    "What your backend knows the questions by: sent with each as `Authorization: Bearer`.",
+  ),
+  hookConnect: option(
+    word("never", "without-token", "always"),
+    "without-token",
+    "Which clients your backend is asked about when they connect, once there is a `hookUrl`: none, those that bring no token (by their cookie, for instance), or all; then it is also the backend that checks tokens, of any kind.",
+  ),
+  hookHeaders: option(
+    list(headerName, { allowed: "a list of names of headers in lower case", plainWords: true }),
+    ["cookie", "authorization", "user-agent", "accept-language", "origin"],
+    "Headers of a client's request that your backend is shown when it connects.",
+  ),
+  hookTimeoutMs: option(
+    integer(100, 600_000),
+    3000,
+    "How long a question may take, waiting for its turn included. Without an answer by then the client is told that the service is not available at the moment.",
+  ),
+  hookConcurrencyMax: option(
+    integer(1, 200),
+    32,
+    "How many questions are with the backend at a time. Not more than it has workers: the others only wait there instead of here.",
+  ),
+  hookQueueMax: option(
+    integer(0, 1_000_000),
+    2000,
+    "How many more questions may wait for their turn. Beyond that clients are told at once to come back later.",
+  ),
+  origins: option(
+    list(originEntry, { allowed: "a list of origins", plainWords: true }),
+    [],
+    'Origins whose pages may connect, such as "https://example.com"; "https://*.example.com" stands for its sub-domains at any depth and not for itself, "null" for pages without an origin (files, sandboxed frames), "*" for all. Empty: the same origin, and on loopback any loopback origin.',
+  ),
+  trustedProxies: option(
+    list(addressRange, { allowed: "a list of addresses and ranges", plainWords: true }),
+    [],
+    "Proxies in front of the server: addresses, ranges such as 10.0.0.0/8, or the word loopback. What they say about a client's address is believed, and nobody else's word.",
+  ),
+  forwardedHeader: option(
+    word("x-forwarded-for", "forwarded"),
+    "x-forwarded-for",
+    "The header in which trusted proxies tell the client's address. One only: the other may come from the client, through a proxy that does not know it.",
   ),
   demo: optional(flag, "on as long as no secret is configured", "Serve the demo chat at /demo."),
   logLevel: option(
@@ -198,6 +300,67 @@ export const SERVER_OPTIONS = {
     integer(1024 ** 2, BYTES_MAX),
     256 * 1024 ** 2,
     "What may wait for all clients together; above it the slowest clients are disconnected, longest queue first.",
+  ),
+  connectionsMax: optional(
+    integer(1, COUNT_MAX),
+    "computed from the limit of open descriptors, less a reserve, and printed at start",
+    "How many clients may be connected. Further ones are answered 503 with `Retry-After`, or told `overloaded`.",
+  ),
+  handshakesPerSecond: option(
+    integerOrOff(1, COUNT_MAX),
+    5000,
+    "How many clients may connect per second. As many again wait in a queue of at most one second; the others are answered 503 with `Retry-After`.",
+  ),
+  loopLagMsMax: option(
+    integerOrOff(10, 60_000),
+    500,
+    "How late the event loop may be, on average, before new clients are answered 503 with `Retry-After`; those connected go on.",
+  ),
+  memoryBytesMax: optional(
+    integer(1024 ** 2, BYTES_MAX),
+    "80 % of the memory that the machine, or the control group, has",
+    "How much memory the process may have resident before new clients are answered 503 with `Retry-After`; those connected go on.",
+  ),
+  requestSeconds: option(
+    integer(1, 255),
+    20,
+    "How long a client may take for the TLS handshake and its request; a connection that brings no whole request by then is closed. Counted in steps of 4 seconds.",
+  ),
+  commandsPerSecond: option(
+    integerOrOff(1, COUNT_MAX),
+    1000,
+    "How many commands one session may send per second; see `burstSeconds`. Further ones are answered `rateLimited` (202) with `retry`, and one that goes on and on is sent away as `flooding`.",
+  ),
+  bytesPerSecond: option(
+    integerOrOff(1024, BYTES_MAX),
+    1024 ** 2,
+    "How many bytes of commands one session may send per second (of text, characters are counted); likewise.",
+  ),
+  publishesPerSecond: option(
+    integerOrOff(1, COUNT_MAX),
+    500,
+    "How many publications one session may send per second; likewise. The HTTP API is not limited.",
+  ),
+  burstSeconds: option(
+    integer(1, 3600),
+    5,
+    "For how many seconds a rate may be used in advance: with 5, a session that was quiet may send 5 times `commandsPerSecond` at once.",
+  ),
+  connectionsPerAddressMax: option(
+    integerOrOff(1, COUNT_MAX),
+    "off",
+    "How many connections may come from one address. Loopback and trusted proxies are exempt. Many people may share one address.",
+  ),
+  connectionsPerUserMax: option(integerOrOff(1, COUNT_MAX), "off", "How many sessions one user may have."),
+  publishesPerSecondPerAddress: option(
+    integerOrOff(1, COUNT_MAX),
+    "off",
+    "How many publications may come from one address per second. Loopback and trusted proxies are exempt.",
+  ),
+  publishesPerSecondPerUser: option(
+    integerOrOff(1, COUNT_MAX),
+    "off",
+    "How many publications one user may send per second, through all sessions.",
   ),
   messageBytesMax: option(integer(256, 1024 ** 3), 64 * 1024, "The largest frame a client may send."),
   publicationBytesMax: option(
@@ -265,6 +428,16 @@ export const NAMESPACE_DEFAULTS: Readonly<Record<string, NamespaceOptions>> = {
     history: "owner",
   },
 };
+
+/** Whether the backend is asked about clients that connect. */
+export function asksWhoConnects({ hookUrl, hookConnect }: Pick<Config, "hookUrl" | "hookConnect">): boolean {
+  return hookUrl !== undefined && hookConnect !== "never";
+}
+
+/** Whether tokens can be checked. */
+export function checksTokens(config: Pick<Config, "tokenSecret" | "tokenKeys" | "jwksUrl">): boolean {
+  return config.tokenSecret !== undefined || config.tokenKeys.length > 0 || config.jwksUrl !== undefined;
+}
 
 /** The options of a channel in this namespace (`""`: the default one). */
 export function channelOptionsOf(config: Pick<Config, "channels" | "namespaces">, namespace: string): ChannelOptions {

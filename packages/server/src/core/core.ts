@@ -8,6 +8,7 @@ import type { Sink } from "../ports/broker.ts";
 import type { Control } from "../ports/control.ts";
 import type { Engine } from "../ports/engine.ts";
 import type { Gateway } from "../ports/gateway.ts";
+import type { Hooks } from "../ports/hooks.ts";
 import { CoreControl } from "./control.ts";
 import { Cursors } from "./cursors.ts";
 import type { Core } from "./deps.ts";
@@ -15,6 +16,7 @@ import { CoreGateway } from "./gateway.ts";
 import { Hub } from "./hub.ts";
 import { part } from "./join.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { Limits } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
 import { Presence } from "./presence.ts";
 import { forgetForResume, keepForResume, renew } from "./resume.ts";
@@ -26,11 +28,15 @@ import type { Settings } from "./settings.ts";
 const RETURN_SPAN_MS = 1;
 const RETURN_SPAN_MAX_MS = 10_000;
 
+const QUIET: ReadonlySet<string> = new Set(["shutdown", "replaced", "overloaded"]);
+
 export interface CoreParts {
   readonly gateway: Gateway;
   readonly control: Control;
   /** Says goodbye to everybody, and resolves when all are gone or `withinMs` have passed. */
   drain(withinMs: number): Promise<void>;
+  /** Connections that are open. */
+  connections(): number;
   /** Connections opened and closed since the start, counted up. */
   changes(): number;
   stop(): void;
@@ -43,12 +49,13 @@ export interface CoreOptions {
   /** Shared with the transports: what they write at the end of a turn. */
   readonly turn: Turn;
   readonly authority: Authority;
+  readonly hooks: Hooks;
   /** Opens the engine; it gets the hub as its sink. */
   readonly openEngine: (sink: Sink) => Engine;
 }
 
 export function createCore(options: CoreOptions): CoreParts {
-  const { settings, clock, log, turn, authority } = options;
+  const { settings, clock, log, turn, authority, hooks } = options;
   const sessions = new Sessions();
 
   /**
@@ -78,11 +85,13 @@ export function createCore(options: CoreOptions): CoreParts {
     session.outbox = null;
     session.outboxBytes = 0;
     session.connection.send(frame === null ? frames : [...frames, frame]);
-    retire(session, reconnect ? "lost" : reason.disconnect === "replaced" ? "moved" : "over");
+    const fate = reconnect ? "lost" : reason.disconnect === "replaced" ? "moved" : "over";
+    session.wasSentAway = fate === "over";
+    retire(session, fate);
     session.state = "closing";
     const told = { session: session.id, user: session.user, code, reason: message };
-    // Whoever is ended for a reason of its own stands in the log; the many that a shutdown ends do not.
-    if (reason.disconnect === "shutdown" || reason.disconnect === "replaced") log.debug("goodbye", () => told);
+    // Whoever is ended for a reason of its own stands in the log; the many that a shutdown ends, or that are turned away at the door, do not.
+    if (QUIET.has(reason.disconnect)) log.debug("goodbye", () => told);
     else log.info("goodbye", told);
     session.connection.close(reason);
     lifecycle.watch(session);
@@ -96,11 +105,13 @@ export function createCore(options: CoreOptions): CoreParts {
     session.state = "closed";
     sessions.leave(session);
     lifecycle.forget(session);
+    limits.leave(session);
     outbox.forget(session);
   }
 
   const outbox = new Outbox(settings, turn, goodbye);
   const cursors = new Cursors(outbox, goodbye);
+  const limits = new Limits(settings.limits, clock);
   const hub = new Hub({ settings, outbox, turn, clock, log, findSession: (id) => sessions.get(id) });
   const engine = options.openEngine(hub);
   hub.attach(engine.broker);
@@ -112,8 +123,11 @@ export function createCore(options: CoreOptions): CoreParts {
     log,
     turn,
     authority,
+    requestTokens: new WeakMap(),
+    hooks,
     engine,
     hub,
+    limits,
     outbox,
     cursors,
     presence,
@@ -145,6 +159,7 @@ export function createCore(options: CoreOptions): CoreParts {
       }
       for (const session of sessions.everybody()) session.connection.cut();
     },
+    connections: () => sessions.connectionCount,
     changes: () => sessions.changes,
     stop() {
       presence.stop();

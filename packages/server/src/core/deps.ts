@@ -5,9 +5,11 @@ import type { Logger } from "../base/log.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Authority } from "../ports/authority.ts";
 import type { Engine } from "../ports/engine.ts";
+import type { Hooks } from "../ports/hooks.ts";
 import type { Cursors } from "./cursors.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Limits } from "./limits.ts";
 import type { Presence } from "./presence.ts";
 import type { Session } from "./model.ts";
 import type { Sessions } from "./sessions.ts";
@@ -19,8 +21,12 @@ export interface Core {
   readonly log: Logger;
   readonly turn: Turn;
   readonly authority: Authority;
+  /** Tokens that stand in the request of a connection, in a header or a cookie; until their session is somebody. */
+  readonly requestTokens: WeakMap<Session, string>;
+  readonly hooks: Hooks;
   readonly engine: Engine;
   readonly hub: Hub;
+  readonly limits: Limits;
   readonly outbox: Outbox;
   readonly cursors: Cursors;
   readonly presence: Presence;

@@ -3,23 +3,22 @@
  *
  * Commands of a session take effect in the order in which they came. Those that must be finished first (`connect`,
  * `subscribe`, …) hold the following ones back in `pending`; a publish takes its place in the channel in the call itself, so
- * publishes run side by side and share a commit.
+ * publishes run side by side and share a commit. Where the application has to be asked first, the commands about one channel stand in
+ * a lane (`lanes.ts`), and the others go on.
  */
-import { CommandFault, remedyOf, type Since } from "@longwire/protocol";
+import { CommandFault, remedyOf } from "@longwire/protocol";
 import { Disconnect, ReplyError } from "../base/failures.ts";
 import { newSessionId } from "../base/ids.ts";
 import type { Connection, Frame } from "../ports/connection.ts";
 import type { Gateway, Handshake, SessionHandle } from "../ports/gateway.ts";
 import type { Input, Protocol } from "../ports/protocol.ts";
-import { publishBare } from "./actions/bare.ts";
-import { connect, joinByServer } from "./actions/connect.ts";
-import { publishFromClient } from "./actions/publish.ts";
-import { history, presence } from "./actions/read.ts";
-import { ack, refresh } from "./actions/session.ts";
-import { subscribe, unsubscribe } from "./actions/subscribe.ts";
-import { channelOptions } from "./channel-options.ts";
+import { connect } from "./actions/connect.ts";
+import { perform, runsBeside } from "./actions/perform.ts";
 import type { Core } from "./deps.ts";
-import { refusal } from "./rights.ts";
+import { connectByHandshake, goodbyeOf, speaks } from "./handshake.ts";
+import { isPassing, Lanes } from "./lanes.ts";
+import { channelToAskAbout } from "./permission.ts";
+import type { Allowance } from "./limits.ts";
 import { Session } from "./model.ts";
 
 /** With more than this waiting for a command to finish, the client is not read any further until it has. */
@@ -28,10 +27,8 @@ const PENDING_BYTES_MAX = 256 * 1024;
 /** What a waiting message costs beside its text: an empty one must not be for nothing. */
 const PENDING_OVERHEAD_BYTES = 32;
 
-/** Handshakes that can say something in place of the first frame. */
-function speaks(handshake: Handshake): boolean {
-  return handshake.token !== undefined || handshake.session !== undefined || handshake.channels.length > 0;
-}
+/** What a client said before it left is still carried out for so long: it need not have waited for the application's answers. */
+const LEFT_MS = 5000;
 
 export class CoreGateway implements Gateway {
   /** Commands that are being carried out. */
@@ -43,13 +40,20 @@ export class CoreGateway implements Gateway {
   ) {}
 
   open(connection: Connection, protocol: Protocol, handshake: Handshake): SessionHandle {
-    const { clock, settings } = this.core;
+    const { clock, settings, limits } = this.core;
     const { pingIntervalMs } = settings;
     const session = new Session(newSessionId(), connection, protocol, clock.now(), clock.uptime(), pingIntervalMs);
     this.core.sessions.arrive(session);
     this.core.watch(session);
     session.fleeting = handshake.fleeting ?? false;
-    if (handshake.fault !== undefined) this.core.goodbye(session, new Disconnect("badRequest", handshake.fault));
+    session.request = handshake.request ?? null;
+    if (handshake.requestToken !== undefined) this.core.requestTokens.set(session, handshake.requestToken);
+    if (session.fleeting && handshake.session !== undefined) {
+      session.allowance = limits.allowanceFor(handshake.session, this.core.sessions.get(handshake.session));
+    }
+    const refusal = handshake.refusal ?? (session.fleeting ? undefined : limits.arrive(session));
+    if (refusal !== undefined) this.core.goodbye(session, refusal);
+    else if (handshake.fault !== undefined) this.core.goodbye(session, new Disconnect("badRequest", handshake.fault));
     else if (speaks(handshake)) this.#hold(session, NOTHING_ASKED, connectByHandshake(this.core, session, handshake));
     return session;
   }
@@ -58,13 +62,35 @@ export class CoreGateway implements Gateway {
     const session = handle as Session;
     session.heardAt = this.core.clock.uptime();
     if (session.state === "closing" || session.state === "closed") return;
+    const allowance = (session.allowance ??= this.core.limits.newAllowance());
+    allowance.bytes -= data.length;
+    if ((--allowance.commands < 0 || allowance.bytes < 0) && this.#isTooMuch(session, allowance, data)) return;
     if (session.pending !== null) {
       session.pending.push(data);
-      session.pendingBytes += data.length + PENDING_OVERHEAD_BYTES;
-      if (session.pendingBytes > PENDING_BYTES_MAX) session.connection.pause();
+      waits(session, costOf(data));
       return;
     }
     this.#handle(session, data);
+  }
+
+  /** One that is refused is answered at once, also while others before it are waiting. */
+  #isTooMuch(session: Session, allowance: Allowance, data: Frame): boolean {
+    let refusal: ReplyError | undefined;
+    try {
+      refusal = this.core.limits.refusalOfCommand(allowance, data.length);
+    } catch (error) {
+      this.#answer(session, NOTHING_ASKED, error);
+      return true;
+    }
+    if (refusal === undefined) return false;
+    let asked: Asked = NOTHING_ASKED;
+    try {
+      asked = session.protocol.decode(data);
+    } catch (error) {
+      if (error instanceof CommandFault) asked = { id: error.id };
+    }
+    this.#answer(session, asked, refusal);
+    return true;
   }
 
   drained(handle: SessionHandle): void {
@@ -120,43 +146,66 @@ export class CoreGateway implements Gateway {
     if (session.state === "waiting" && command.type !== "connect") {
       if (session.wasRefused) return this.#answer(session, command, new ReplyError("tokenRequired"));
       // The first frame is no `connect`: the client is anonymous, and this command the first after it.
-      this.#hold(session, NOTHING_ASKED, connect(this.core, session, {}));
-      this.receive(session, data);
+      this.#hold(session, NOTHING_ASKED, connectUnasked(this.core, session));
+      this.#postpone(session, data);
       return;
     }
-    this.#run(session, command);
+    if ("channel" in command && session.lanes?.queue(command.channel, command, costOf(data)) === true) {
+      waits(session, costOf(data));
+      return;
+    }
+    const channel = channelToAskAbout(this.core, session, command);
+    if (channel === undefined) this.#run(session, command);
+    else this.#ask(session, command, channel, data);
+  }
+
+  /** Begins a lane for the channel. */
+  #ask(session: Session, command: Input, channel: string, data: Frame): void {
+    session.lanes ??= new Lanes();
+    const { lanes } = session;
+    if (lanes.isFull) {
+      this.#hold(session, NOTHING_ASKED, lanes.freed());
+      this.#postpone(session, data);
+      return;
+    }
+    const run = lanes.run(channel, command, {
+      carryOut: (next) => this.#carryOut(session, next),
+      goesOn: (failure) => this.#isWanted(session, failure),
+      taken: (bytes) => waitsNoMore(session, bytes),
+    });
+    this.#spawn(session, NOTHING_ASKED, run);
+  }
+
+  /** Resolves to what was wrong, which has been answered. */
+  async #carryOut(session: Session, command: Input): Promise<unknown> {
+    try {
+      await perform(this.core, session, command);
+      return undefined;
+    } catch (error) {
+      this.#answer(session, command, error);
+      return error;
+    }
+  }
+
+  /** Whether what the session said is still to be carried out after a command that ended with `failure`. */
+  #isWanted(session: Session, failure: unknown): boolean {
+    if (session.state === "open") return true;
+    if (session.wasSentAway || isPassing(failure)) return false;
+    return this.core.clock.uptime() - session.heardAt < LEFT_MS;
+  }
+
+  /** To be handled when what holds the session is done. */
+  #postpone(session: Session, data: Frame): void {
+    session.pending?.push(data);
+    waits(session, costOf(data));
   }
 
   #run(session: Session, command: Input): void {
-    const { core } = this;
     try {
-      switch (command.type) {
-        case "publish":
-          return this.#spawn(session, command, publishFromClient(core, session, command));
-        case "bare":
-          return this.#spawn(session, command, publishBare(core, session, command));
-        case "ack":
-          return this.#spawn(session, command, ack(core, session, command));
-        case "connect":
-          return this.#hold(session, command, connect(core, session, command));
-        case "subscribe":
-          return this.#hold(session, command, subscribe(core, session, command));
-        case "unsubscribe":
-          return unsubscribe(core, session, command);
-        case "presence":
-          return this.#hold(session, command, presence(core, session, command));
-        case "history":
-          return this.#hold(session, command, history(core, session, command));
-        case "refresh":
-          return this.#hold(session, command, refresh(core, session, command));
-        case "call":
-          throw new ReplyError("noApplication");
-        case "ping":
-          core.outbox.push(session, { type: "pong", ...(command.id !== undefined && { id: command.id }) });
-          return;
-        case "pong":
-          return;
-      }
+      const action = perform(this.core, session, command);
+      if (action === undefined) return;
+      if (runsBeside(command)) this.#spawn(session, command, action);
+      else this.#hold(session, command, action);
     } catch (error) {
       this.#answer(session, command, error);
     }
@@ -203,14 +252,13 @@ export class CoreGateway implements Gateway {
     let taken = 0;
     for (const data of held) {
       taken++;
-      session.pendingBytes -= data.length + PENDING_OVERHEAD_BYTES;
+      waitsNoMore(session, costOf(data));
       if (session.state === "closing" || session.state === "closed") return;
       this.#handle(session, data);
       // This one holds the rest back again. What it put into `pending` itself comes first.
       if (this.#isHolding(session)) break;
     }
     if (session.pending !== null) (session.pending as Frame[]).push(...held.slice(taken));
-    else if (held.length > 0) session.connection.resume();
   }
 
   #isHolding(session: Session): boolean {
@@ -275,49 +323,27 @@ function settle(session: Session): void {
   for (const waiter of waiters) waiter();
 }
 
-const HANDSHAKE_GOODBYES = {
-  badToken: "invalidToken",
-  tokenExpired: "expiredToken",
-  tokenRequired: "missingToken",
-} as const;
-
-/** The goodbye that says what a failed `connect` says. */
-function goodbyeOf({ error, code, message }: ReplyError): Disconnect {
-  if (Object.hasOwn(HANDSHAKE_GOODBYES, error)) {
-    return new Disconnect(HANDSHAKE_GOODBYES[error as keyof typeof HANDSHAKE_GOODBYES], message);
-  }
-  return new Disconnect(remedyOf(code) === "retry" ? "unavailableNow" : "badRequest", message);
+function costOf(data: Frame): number {
+  return data.length + PENDING_OVERHEAD_BYTES;
 }
 
-/** The handshake connects and subscribes. A client without frames cannot try again on this connection: a bad token is a goodbye. */
-async function connectByHandshake(core: Core, session: Session, handshake: Handshake): Promise<void> {
-  const { token, client, session: resumed, channels, since } = handshake;
+/** With too much waiting the client is not read until it has become less. */
+function waits(session: Session, bytes: number): void {
+  session.pendingBytes += bytes;
+  if (session.pendingBytes > PENDING_BYTES_MAX) session.connection.pause();
+}
+
+function waitsNoMore(session: Session, bytes: number): void {
+  const wasTooMuch = session.pendingBytes > PENDING_BYTES_MAX;
+  session.pendingBytes -= bytes;
+  if (wasTooMuch && session.pendingBytes <= PENDING_BYTES_MAX) session.connection.resume();
+}
+
+/** The client has begun with something else: what keeps it from connecting is no answer to that, but a goodbye. */
+async function connectUnasked(core: Core, session: Session): Promise<void> {
   try {
-    await connect(core, session, {
-      ...(token !== undefined && { token }),
-      ...(client !== undefined && { client }),
-      ...(resumed !== undefined && { session: resumed }),
-      ...(since instanceof Map && { since: Object.fromEntries(since) }),
-    });
+    await connect(core, session, {});
   } catch (error) {
     throw error instanceof ReplyError ? goodbyeOf(error) : error;
   }
-  for (const channel of channels) {
-    if (session.subscription(channel) !== undefined) continue;
-    const refused = refusal(session, "subscribe", channel, channelOptions(core.settings, channel));
-    if (refused === undefined) await joinByServer(core, session, channel, sinceOf(channel, since));
-    else announceRefusal(core, session, channel, refused, channels.length === 1);
-  }
-}
-
-/** Where frames are bare data, nobody would ever learn why the only channel stays silent. */
-function announceRefusal(core: Core, session: Session, channel: string, refused: ReplyError, isOnly: boolean): void {
-  const { code, message: reason } = refused;
-  const frame = session.protocol.encode({ type: "unsubscribed", channel, code, reason });
-  if (frame !== null) core.outbox.pushFrame(session, frame);
-  else if (isOnly) throw new Disconnect(remedyOf(code) === "refresh" ? "missingToken" : "refused", refused.message);
-}
-
-function sinceOf(channel: string, since: Handshake["since"]): Since | undefined {
-  return typeof since === "object" ? since.get(channel) : since;
 }

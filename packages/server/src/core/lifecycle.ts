@@ -6,7 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { Disconnect } from "../base/failures.ts";
 import { TimerWheel, type WheelItem } from "../base/timer-wheel.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Session } from "./model.ts";
+import { ANONYMOUS, type Session } from "./model.ts";
 import type { Settings } from "./settings.ts";
 
 /** Ticks are a tenth of the shortest time that is kept, within these bounds. */
@@ -17,13 +17,16 @@ export class Lifecycle {
   readonly #wheel: TimerWheel<Session & WheelItem>;
 
   constructor(
-    private readonly settings: Pick<Settings, "pingIntervalMs" | "pingTimeoutMs" | "streamMaxAgeMs">,
+    private readonly settings: Pick<
+      Settings,
+      "pingIntervalMs" | "pingTimeoutMs" | "streamMaxAgeMs" | "tokenGraceMs" | "connectTimeoutMs" | "anonymous"
+    >,
     private readonly clock: Clock,
     private readonly outbox: Outbox,
     private readonly end: (session: Session, goodbye: Disconnect) => void,
     private readonly renew: (session: Session) => void,
   ) {
-    const shortestMs = Math.min(settings.pingIntervalMs, settings.pingTimeoutMs);
+    const shortestMs = Math.min(settings.pingIntervalMs, settings.pingTimeoutMs, settings.connectTimeoutMs);
     const tickMs = Math.min(TICK_MAX_MS, Math.max(TICK_MIN_MS, Math.floor(shortestMs / 10)));
     this.#wheel = new TimerWheel(clock, tickMs, (session) => this.#due(session));
   }
@@ -35,10 +38,23 @@ export class Lifecycle {
       this.#wheel.schedule(session, this.clock.uptime() + this.settings.pingTimeoutMs);
       return;
     }
-    const { expiresAt } = session.identity;
     // Tokens go by the machine's clock; should that be set meanwhile, the next ping looks again.
-    const expiryAt = expiresAt === undefined ? Infinity : this.clock.uptime() + expiresAt - this.clock.now();
-    this.#wheel.schedule(session, Math.min(session.pingAt, this.#endsAt(session), expiryAt, session.renewAt));
+    const dueAt = Math.min(this.#expiresAt(session), this.#namedBy(session));
+    const clockAt = dueAt === Infinity ? Infinity : this.clock.uptime() + dueAt - this.clock.now();
+    this.#wheel.schedule(session, Math.min(session.pingAt, this.#endsAt(session), clockAt, session.renewAt));
+  }
+
+  /** When its token is over for good, in Unix milliseconds. */
+  #expiresAt({ identity: { expiresAt } }: Session): number {
+    return expiresAt === undefined ? Infinity : expiresAt + this.settings.tokenGraceMs;
+  }
+
+  /** Until when it must have said who it is, likewise. Whoever is let in, or has been given a channel to follow, is welcome. */
+  #namedBy(session: Session): number {
+    const { anonymous, connectTimeoutMs } = this.settings;
+    if (anonymous === "welcome" || session.state === "connecting") return Infinity;
+    const isWelcome = session.state === "open" && (anonymous === "refused" || isSomebody(session));
+    return isWelcome ? Infinity : session.openedAt + connectTimeoutMs;
   }
 
   /** When the client counts as gone if nothing more is heard of it. Of a stream nothing is ever heard: it has an age instead. */
@@ -73,17 +89,28 @@ export class Lifecycle {
       );
       return;
     }
-    if (this.clock.now() >= (session.identity.expiresAt ?? Infinity)) {
-      this.end(session, new Disconnect("expiredToken"));
+    if (this.clock.now() >= this.#namedBy(session)) {
+      this.end(session, new Disconnect("missingToken"));
+      return;
+    }
+    if (this.clock.now() >= this.#expiresAt(session)) {
+      this.end(session, new Disconnect(session.identity.anew === true ? "asked" : "expiredToken"));
       return;
     }
     if (now >= session.renewAt) this.renew(session);
     if (now >= session.pingAt) {
       session.pingAt = now + this.settings.pingIntervalMs;
+      // One that is quiet holds none.
+      session.allowance = null;
       // On a stream one sign is enough, and the frame is seen by more.
       if (hearing !== "nothing" || !session.jsonPing) session.connection.ping();
       if (session.jsonPing) this.outbox.push(session, { type: "ping" });
     }
     this.watch(session);
   }
+}
+
+/** A token without a user is somebody, too: it was given to it. */
+function isSomebody({ identity, user, subscriptions }: Session): boolean {
+  return identity !== ANONYMOUS || user !== undefined || subscriptions.length > 0;
 }

@@ -11,8 +11,10 @@ import type { WheelItem } from "../base/timer-wheel.ts";
 import type { Identity } from "../ports/authority.ts";
 import type { Publication } from "../ports/broker.ts";
 import type { Connection, Fanout, Frame } from "../ports/connection.ts";
-import type { SessionHandle } from "../ports/gateway.ts";
+import type { RequestView, SessionHandle } from "../ports/gateway.ts";
 import type { Framer, Protocol } from "../ports/protocol.ts";
+import type { Lanes } from "./lanes.ts";
+import type { Allowance } from "./limits.ts";
 import type { ChannelOptions } from "./settings.ts";
 import type { Json } from "@longwire/protocol";
 
@@ -60,6 +62,10 @@ export class Session implements SessionHandle, WheelItem {
   /** Messages that wait for a command that has to be finished first; null: nothing is going on. */
   pending: Frame[] | null = null;
   pendingBytes = 0;
+  /** Commands that wait for the application's answer, by channel; null: it was never asked. */
+  lanes: Lanes | null = null;
+  /** Shown to the application when it is asked who this is; null as soon as that is known. */
+  request: RequestView | null = null;
   /** Commands that are being carried out. */
   running = 0;
   /** Who waits for all of them to be done. */
@@ -78,8 +84,12 @@ export class Session implements SessionHandle, WheelItem {
   fleeting = false;
   /** A `connect` has failed: only another one may follow, so that nobody becomes anonymous by a bad token. */
   wasRefused = false;
+  /** Its goodbye said that it shall not come back. */
+  wasSentAway = false;
   /** The client asked for JSON pings. */
   jsonPing = false;
+  /** What it may still ask for; null: it has not asked lately. */
+  allowance: Allowance | null = null;
   slot = 0;
 
   constructor(
@@ -139,8 +149,8 @@ export class Subscription {
     readonly echo: boolean,
     /** Receives join and leave. */
     readonly events: boolean,
-    /** Made by the server (personal channel, token, API), not by `subscribe`. */
-    readonly byServer: boolean,
+    /** Opened by a token for this one channel. */
+    readonly byToken: boolean,
   ) {}
 }
 

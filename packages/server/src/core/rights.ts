@@ -7,13 +7,13 @@ import type { ChannelOptions } from "./settings.ts";
 
 const NOT_YOURS = "it is the personal channel of somebody else";
 
-/** Why the session may not do this, or undefined when it may. */
+/** Why the session may not do this, undefined when it may, or `ask` where the application has to be asked. */
 export function refusal(
   session: Session,
   action: Action,
   channel: string,
   options: ChannelOptions,
-): ReplyError | undefined {
+): ReplyError | "ask" | undefined {
   if (isForeignWorld(channel)) return new ReplyError("forbidden", "the channel belongs to clients of another protocol");
   const { user } = session;
   const owner = personalUser(channel);
@@ -22,8 +22,10 @@ export function refusal(
   if (rule === "nobody") return new ReplyError("forbidden", `clients may not ${verb(action)} here`);
   const { allow } = session.identity;
   if (allow !== undefined) {
-    if (allows(allow, action, channel)) return undefined;
-    return new ReplyError("forbidden", `the token does not allow to ${verb(action)} on ${channel}`);
+    if (!allows(allow, action, channel))
+      return new ReplyError("forbidden", `the token does not allow to ${verb(action)} on ${channel}`);
+    // What a token was given once does not speak for the application of today, which may also change what is said.
+    if (rule !== "hook") return undefined;
   }
   // The server has subscribed it at connect; the client may leave and come back.
   if (action === "subscribe" && session.identity.channels.includes(channel)) return undefined;
@@ -38,6 +40,11 @@ export function refusal(
       return owner !== undefined && owner === user
         ? undefined
         : new ReplyError("forbidden", `only its owner may ${verb(action)} here`);
+    case "hook":
+      // Who was let in to read may see what there is to read.
+      return action !== "subscribe" && action !== "publish" && session.subscription(channel) !== undefined
+        ? undefined
+        : "ask";
     case "token":
       return new ReplyError(
         user === undefined ? "tokenRequired" : "forbidden",

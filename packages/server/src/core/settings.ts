@@ -1,7 +1,9 @@
 /** What the core is told at its start: limits and times, already validated. The app makes it from the configuration. */
 
+import type { LimitSettings } from "./limits.ts";
+
 /** Who may do something: see SPEC.md, group NS. */
-export type Who = "everybody" | "signed-in" | "token" | "owner" | "nobody";
+export type Who = "everybody" | "signed-in" | "token" | "owner" | "hook" | "nobody";
 
 /** Options of the channels of one namespace. */
 export interface ChannelOptions {
@@ -18,6 +20,8 @@ export interface ChannelOptions {
   readonly leaveDelayMs: number;
   /** Whether bare messages also go back to their sender. */
   readonly bareEcho: boolean;
+  /** Whether what clients publish is escaped for HTML. */
+  readonly escapeHtml: boolean;
 }
 
 export interface Settings {
@@ -35,6 +39,18 @@ export interface Settings {
   readonly historyPageMax: number;
   readonly presenceListMax: number;
   readonly resumeMs: number;
+  /** How long after its token's end a session may still bring a new one. */
+  readonly tokenGraceMs: number;
+  /** How long a client may take to say who it is, where it has to. */
+  readonly connectTimeoutMs: number;
+  /**
+   * Clients without a token. `tolerated`: nothing is open to them, so one that is still nobody and follows nothing after `connectTimeoutMs`
+   * has come for nothing.
+   */
+  readonly anonymous: "welcome" | "tolerated" | "refused";
+  /** About whom the application is asked when they connect. */
+  readonly askConnect: "never" | "without-token" | "always";
+  readonly limits: LimitSettings;
   readonly channels: ChannelOptions;
   readonly namespaces: ReadonlyMap<string, ChannelOptions>;
 }

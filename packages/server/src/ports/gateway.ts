@@ -1,16 +1,31 @@
 /** Gateway: what transports call. Implemented by `core/gateway`. */
 import type { Position } from "@longwire/protocol";
+import type { Disconnect } from "../base/failures.ts";
 import type { Connection, Frame } from "./connection.ts";
 import type { Protocol } from "./protocol.ts";
+
+/** What the application is shown of the request that a connection began with. */
+export interface RequestView {
+  /** How it came: `websocket`, `sse`, `stream`, `poll`, `send` or `tcp`. */
+  readonly transport: string;
+  /** The configured ones that are there, by their names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The parameters that are not the gateway's own. */
+  readonly query: Readonly<Record<string, string>>;
+}
 
 /** What the client said by the way it connected, before any frame. */
 export interface Handshake {
   /** From the query. With a token or channels the session connects at once, without waiting for `connect`. */
   readonly token?: string | undefined;
+  /** From a header or a cookie: counts where the client itself brings no token, and connects nobody by itself. */
+  readonly requestToken?: string | undefined;
   readonly client?: string | undefined;
   readonly session?: string | undefined;
   /** What is wrong with it: the client is told so and sent away. */
   readonly fault?: string | undefined;
+  /** Why it is not let in: it is told so and sent away. */
+  readonly refusal?: Disconnect | undefined;
   readonly channels: readonly string[];
   readonly since?: "earliest" | "latest" | "inbox" | ReadonlyMap<string, Position> | undefined;
   /**
@@ -18,6 +33,8 @@ export interface Handshake {
    * channels and is listed nowhere.
    */
   readonly fleeting?: true;
+  /** There only where the application is asked who connects: nobody else shall hold it. */
+  readonly request?: RequestView | undefined;
 }
 
 /** A session as a transport sees it. */

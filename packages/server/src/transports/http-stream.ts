@@ -5,7 +5,9 @@ import type { Turn } from "../base/turn.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import { takesGzip } from "../wire/gzip.ts";
 import { answering, type OneWayProtocol, type OpeningLimits, readOpening, refusalAnswer } from "./opening.ts";
-import { encodeText, SharedWrites, StreamConnection, type StreamKind } from "./stream.ts";
+import { type RequestViewer, withView } from "./request-view.ts";
+import type { ForwardedReader } from "./client-address.ts";
+import { encodeText, SharedWrites, streamConnection, type StreamKind } from "./stream.ts";
 import { TurnFanout } from "./turn-fanout.ts";
 
 export interface HttpStreamParts {
@@ -14,6 +16,9 @@ export interface HttpStreamParts {
   readonly limits: OpeningLimits;
   readonly compression: boolean;
   readonly draining: () => boolean;
+  readonly viewer: RequestViewer | undefined;
+  /** Where proxies are trusted. */
+  readonly forwarded: ForwardedReader | undefined;
   /** Text without line breaks: native frames, or bare data. */
   readonly protocolOf: (options: { readonly data: boolean }) => OneWayProtocol;
 }
@@ -42,8 +47,9 @@ export function httpStreamTransport(parts: HttpStreamParts): HttpStreamTransport
       const { handshake, lines, parameters, quiet } = await readOpening(request, query, parts.limits);
       const { loud, quiet: silent } = parts.protocolOf({ data: parameters.get("frames") === "data" });
       const takes = parts.compression && takesGzip(request.headers.get("accept-encoding"));
-      const connection = new StreamConnection(takes ? gzipped : plain, server, request);
-      const session = gateway.open(connection, quiet ? silent : loud, handshake);
+      const connection = streamConnection(takes ? gzipped : plain, server, request, parts.forwarded);
+      const shown = withView(handshake, parts.viewer, request, "stream", query);
+      const session = gateway.open(connection, quiet ? silent : loud, shown);
       connection.session = session;
       for (const line of lines) gateway.receive(session, line);
       return connection.answer(HEADERS, refusalAnswer);

@@ -27,11 +27,13 @@ function pollHouse(options: CoreHouseOptions = {}): PollHouse {
     gateway: house.gateway,
     turn: new Turn(),
     clock: house.clock,
-    limits: { channelsMax: 100, bodyBytesMax: 10_000 },
+    limits: { channelsMax: 100, bodyBytesMax: 10_000, credentials: (_, handshake) => handshake },
     compression: false,
     waitSecondsMax: 60,
     answerBytesMax: (options.settings?.queueBytesMax ?? 1024 * 1024) / 2,
     draining: () => false,
+    viewer: undefined,
+    forwarded: undefined,
     protocol: nativeProtocol(16),
   });
   return {

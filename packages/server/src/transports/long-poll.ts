@@ -15,6 +15,7 @@ import type { Connection, Frame, Hearing } from "../ports/connection.ts";
 import type { Gateway, SessionHandle } from "../ports/gateway.ts";
 import type { Protocol } from "../ports/protocol.ts";
 import { takesGzip } from "../wire/gzip.ts";
+import { clientAddress, type ForwardedReader } from "./client-address.ts";
 import {
   answering,
   type OneWayProtocol,
@@ -25,6 +26,7 @@ import {
   requireCursorRoom,
 } from "./opening.ts";
 import { PollBodies } from "./poll-bodies.ts";
+import { type RequestViewer, withView } from "./request-view.ts";
 
 export interface LongPollParts {
   readonly gateway: Gateway;
@@ -37,6 +39,9 @@ export interface LongPollParts {
   /** What is put into one answer; what is left comes with the next. */
   readonly answerBytesMax: number;
   readonly draining: () => boolean;
+  readonly viewer: RequestViewer | undefined;
+  /** Where proxies are trusted. */
+  readonly forwarded: ForwardedReader | undefined;
   readonly protocol: Protocol;
 }
 
@@ -235,7 +240,7 @@ class LongPolls {
     const connection = new PollConnection(
       this,
       compression && takesGzip(request.headers.get("accept-encoding")),
-      server.requestIP(request)?.address ?? "",
+      clientAddress(this.parts.forwarded, request, server),
       handshake.since instanceof Map ? (parameters.get("since") ?? "") : "",
       answerWith,
     );
@@ -246,7 +251,8 @@ class LongPolls {
     }
     signal.addEventListener("abort", connection);
     server.timeout(request, runtimeSeconds(waitSeconds));
-    const session = gateway.open(connection, quiet ? this.#protocol.quiet : this.#protocol.loud, handshake);
+    const shown = withView(handshake, this.parts.viewer, request, "poll", query);
+    const session = gateway.open(connection, quiet ? this.#protocol.quiet : this.#protocol.loud, shown);
     connection.session = session;
     for (const line of lines) gateway.receive(session, line);
     await gateway.settled(session);

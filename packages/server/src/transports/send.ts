@@ -9,8 +9,11 @@ import { decodeText, receiveBody } from "../base/request-body.ts";
 import type { Connection, Frame, Hearing } from "../ports/connection.ts";
 import type { Gateway, Handshake } from "../ports/gateway.ts";
 import type { Protocol } from "../ports/protocol.ts";
+import type { CredentialReader } from "./credentials.ts";
 import { readHandshake } from "./handshake.ts";
+import { clientAddress, type ForwardedReader } from "./client-address.ts";
 import { answering, linesOf, refusalAnswer } from "./opening.ts";
+import { type RequestViewer, withView } from "./request-view.ts";
 
 export interface SendParts {
   readonly gateway: Gateway;
@@ -18,6 +21,10 @@ export interface SendParts {
   /** Of one line. */
   readonly messageBytesMax: number;
   readonly draining: () => boolean;
+  readonly credentials: CredentialReader;
+  readonly viewer: RequestViewer | undefined;
+  /** Where proxies are trusted. */
+  readonly forwarded: ForwardedReader | undefined;
   readonly protocol: Protocol;
 }
 
@@ -34,11 +41,11 @@ export function sendTransport(parts: SendParts): SendTransport {
   const protocol = sendProtocol(parts.protocol, messageBytesMax);
   return (request, server, query) =>
     answering(async () => {
-      const handshake = readSpeaker(query);
+      const handshake = parts.credentials(request, readSpeaker(query));
       const lines = linesOf(decodeText(await receiveBody(request, bodyBytesMax)));
       if (draining()) throw new Disconnect("shutdown");
-      const connection = new SendConnection(server.requestIP(request)?.address ?? "");
-      const session = gateway.open(connection, protocol, handshake);
+      const connection = new SendConnection(clientAddress(parts.forwarded, request, server));
+      const session = gateway.open(connection, protocol, withView(handshake, parts.viewer, request, "send", query));
       for (const line of lines) {
         await connection.flowing;
         gateway.receive(session, line);

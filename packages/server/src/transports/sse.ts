@@ -15,7 +15,9 @@ import {
   refusalAnswer,
   requireCursorRoom,
 } from "./opening.ts";
-import { encodeText, SharedWrites, StreamConnection, type StreamKind } from "./stream.ts";
+import { type RequestViewer, withView } from "./request-view.ts";
+import type { ForwardedReader } from "./client-address.ts";
+import { encodeText, SharedWrites, streamConnection, type StreamKind } from "./stream.ts";
 import { TurnFanout } from "./turn-fanout.ts";
 
 export interface SseParts {
@@ -26,6 +28,9 @@ export interface SseParts {
   /** How long a browser waits before it connects again. */
   readonly retryMs: number;
   readonly draining: () => boolean;
+  readonly viewer: RequestViewer | undefined;
+  /** Where proxies are trusted. */
+  readonly forwarded: ForwardedReader | undefined;
   /** Event streams of native frames, or of bare data; with publications' names as types or without. */
   readonly protocolOf: (options: { readonly data: boolean; readonly named: boolean }) => OneWayProtocol;
 }
@@ -69,12 +74,19 @@ export function sseTransport(parts: SseParts): SseTransport {
       const options = { data: parameters.get("frames") === "data", named: flagOf(parameters, "named") };
       const { loud, quiet: silent } = parts.protocolOf(options);
       const protocol = quiet ? silent : loud;
-      // A token brings a personal channel: with it, or several names, it is known from the start that there will be more than one.
-      const isAlone = handshake.channels.length < 2 && handshake.token === undefined;
+      // Whoever is somebody has a personal channel: with a token, where the application says who it is, or with several names, it is
+      // known from the start that there may be more than one.
+      const hasToken = handshake.token !== undefined || handshake.requestToken !== undefined;
+      const isNobody = !hasToken && parts.viewer === undefined;
+      const isAlone = handshake.channels.length < 2 && isNobody;
       const takes = parts.compression && takesGzip(request.headers.get("accept-encoding"));
-      const connection = new StreamConnection(takes ? gzipped : plain, server, request);
+      const connection = streamConnection(takes ? gzipped : plain, server, request, parts.forwarded);
       connection.deliver(encoder.encode(retryText(retryMs)));
-      const session = gateway.open(connection, isAlone ? protocol : (protocol.several ?? protocol), handshake);
+      const session = gateway.open(
+        connection,
+        isAlone ? protocol : (protocol.several ?? protocol),
+        withView(handshake, parts.viewer, request, "sse", query),
+      );
       connection.session = session;
       for (const line of lines) gateway.receive(session, line);
       return connection.answer(HEADERS, refusal);
@@ -85,7 +97,7 @@ export function sseTransport(parts: SseParts): SseTransport {
  * A refusal that passes. An EventSource that sees another status than 200 never comes back (WHATWG HTML,
  * 9.2.3), so it is told in an event, and when to try again.
  */
-function laterAnswer({ code, message, reconnect, afterMs }: Disconnect, retryMs: number): Response {
+export function laterAnswer({ code, message, reconnect, afterMs }: Disconnect, retryMs: number): Response {
   const frame = {
     type: "disconnect",
     code,

@@ -5,14 +5,14 @@ import { channelOptions } from "../channel-options.ts";
 import type { Core } from "../deps.ts";
 import { refusal } from "../rights.ts";
 import type { Session } from "../model.ts";
-import { publish } from "./publish.ts";
+import { publishAllowed } from "./publish.ts";
 
 export async function publishBare(core: Core, session: Session, message: BareMessage): Promise<void> {
   const { channel, data, encoding } = message;
   const options = channelOptions(core.settings, channel);
   const refused = refusal(session, "publish", channel, options);
-  if (refused !== undefined) throw new ReplyError(refused.error, `${channel}: ${refused.message}`);
-  await publish(core, channel, {
+  if (refused !== undefined && refused !== "ask") throw new ReplyError(refused.error, `${channel}: ${refused.message}`);
+  await publishAllowed(core, session, channel, {
     data,
     encoding,
     user: session.user,

@@ -2,8 +2,10 @@
 import { type ConnectCommand, personalChannel, type Position, type Since } from "@longwire/protocol";
 import { ReplyError } from "../../base/failures.ts";
 import type { Core } from "../deps.ts";
+import { identify } from "../identify.ts";
 import { join } from "../join.ts";
 import { findLuggage, takeUp } from "../resume.ts";
+import { requireNotRevoked } from "../revocations.ts";
 import { refusalOfGift } from "../rights.ts";
 import { ANONYMOUS, type Session } from "../model.ts";
 
@@ -11,12 +13,14 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
   if (session.state !== "waiting") throw new ReplyError("alreadyConnected");
   session.state = "connecting";
   try {
-    const identity = command.token === undefined ? ANONYMOUS : await core.authority.identify(command.token);
+    const { identity, data } = await identify(core, session, command);
     session.identity = identity;
     session.client = command.client;
     session.jsonPing = command.ping ?? false;
     const { session: id } = command;
     const luggage = id === undefined ? undefined : await findLuggage(core, session, id);
+    // Last, see `revocations.ts`.
+    await requireNotRevoked(core, identity.user, identity.issuedAt);
     if (hasLeft(session)) return;
     const resumed = id !== undefined && luggage !== undefined;
     if (session.fleeting) {
@@ -26,7 +30,11 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
       session.state = "open";
       return;
     }
+    core.limits.requireRoom(core.sessions, luggage?.boundUser ?? identity.user, resumed ? id : undefined);
+    session.request = null;
+    core.requestTokens.delete(session);
     if (resumed) takeUp(core, session, id, luggage);
+    else if (data !== undefined) session.luggage = { ...session.luggage, data };
     session.state = "open";
     core.sessions.add(session);
     core.watch(session);
@@ -52,6 +60,7 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
     if (session.state === "connecting") session.state = "waiting";
     session.identity = ANONYMOUS;
     session.wasRefused = true;
+    core.watch(session);
     throw error;
   }
   await joinServerChannels(core, session, command.since);
@@ -84,7 +93,7 @@ export async function joinByServer(
   try {
     const refused = refusalOfGift(session, channel);
     if (refused !== undefined) throw refused;
-    await join(core, session, { channel, since, events: false, echo: true, byServer: true });
+    await join(core, session, { channel, since, events: false, echo: true, byToken: false });
     return undefined;
   } catch (error) {
     if (!(error instanceof ReplyError)) throw error;

@@ -6,18 +6,16 @@ import type { HistoryCommand, HistoryEntry, Json, PresenceCommand } from "@longw
 import { ReplyError } from "../../base/failures.ts";
 import type { HistoryPage, Publication } from "../../ports/broker.ts";
 import type { HistoryRequest } from "../../ports/control.ts";
-import { channelOptions } from "../channel-options.ts";
 import type { Core } from "../deps.ts";
 import { shownTo } from "../member.ts";
-import { refusal } from "../rights.ts";
+import { requireReading } from "../permission.ts";
 import type { Session } from "../model.ts";
 
 const HISTORY_LIMIT = 100;
 
 export async function presence(core: Core, session: Session, command: PresenceCommand): Promise<void> {
   const { channel, id } = command;
-  const refused = refusal(session, "presence", channel, channelOptions(core.settings, channel));
-  if (refused !== undefined) throw refused;
+  await requireReading(core, session, "presence", channel);
   const { presenceListMax, queueBytesMax } = core.settings;
   const { members, ...counts } = await core.engine.presence.list(channel, presenceListMax);
   const shown = shownTo(session, members, queueBytesMax / 4);
@@ -27,8 +25,7 @@ export async function presence(core: Core, session: Session, command: PresenceCo
 
 export async function history(core: Core, session: Session, command: HistoryCommand): Promise<void> {
   const { channel, id } = command;
-  const refused = refusal(session, "history", channel, channelOptions(core.settings, channel));
-  if (refused !== undefined) throw refused;
+  await requireReading(core, session, "history", channel);
   const page = await readHistory(core, channel, command);
   const { top, publications, more } = page;
   const frame = session.protocol.encodeHistory({

@@ -3,8 +3,11 @@ import type { AckCommand, Position, RefreshCommand } from "@longwire/protocol";
 import { ReplyError } from "../../base/failures.ts";
 import { channelOptions } from "../channel-options.ts";
 import type { Core } from "../deps.ts";
+import { identify } from "../identify.ts";
 import { inboxHolder } from "../inbox.ts";
-import { refusal } from "../rights.ts";
+import { endForbidden } from "../narrowing.ts";
+import { requireReading } from "../permission.ts";
+import { requireNotRevoked } from "../revocations.ts";
 import type { Session } from "../model.ts";
 
 export async function ack(core: Core, session: Session, command: AckCommand): Promise<void> {
@@ -29,15 +32,15 @@ async function topOf(core: Core, session: Session, name: string): Promise<Positi
     return { epoch: channel.epoch, offset: channel.delivered };
   }
   if (!session.fleeting) throw new ReplyError("notSubscribed", name);
-  const refused = refusal(session, "subscribe", name, channelOptions(core.settings, name));
-  if (refused !== undefined) throw refused;
+  await requireReading(core, session, "subscribe", name);
   const { top } = await core.engine.broker.history(name, { from: "latest", limit: 1, bytesMax: 1 });
   return top;
 }
 
 export async function refresh(core: Core, session: Session, command: RefreshCommand): Promise<void> {
-  const identity = await core.authority.identify(command.token);
+  const { identity } = await identify(core, session, { token: command.token });
   if (identity.user !== session.identity.user) throw new ReplyError("badToken", "it names another user");
+  await requireNotRevoked(core, identity.user, identity.issuedAt);
   session.identity = identity;
   core.watch(session);
   core.outbox.push(session, {
@@ -45,4 +48,5 @@ export async function refresh(core: Core, session: Session, command: RefreshComm
     ...(command.id !== undefined && { id: command.id }),
     ...(identity.expiresAt !== undefined && { expires: Math.max(0, identity.expiresAt - core.clock.now()) }),
   });
+  endForbidden(core, session);
 }

@@ -3,6 +3,8 @@ import { ReplyError } from "../../base/failures.ts";
 import { channelOptions } from "../channel-options.ts";
 import type { Core } from "../deps.ts";
 import { join, part } from "../join.ts";
+import { askToRead } from "../permission.ts";
+import { requireNotRevoked } from "../revocations.ts";
 import { refusal, tokenMayOpen } from "../rights.ts";
 import type { Session } from "../model.ts";
 
@@ -13,15 +15,21 @@ export async function subscribe(core: Core, session: Session, command: Subscribe
   const { channel } = command;
   const options = channelOptions(core.settings, channel);
   const refused = refusal(session, "subscribe", channel, options);
-  if (refused !== undefined) {
+  let byToken = false;
+  if (refused === "ask") await askToRead(core, session, channel, command.token);
+  else if (refused !== undefined) {
     // A token for this one channel opens what needs a token, and nothing that belongs to somebody else or to nobody.
     if (command.token === undefined || !tokenMayOpen(channel, options)) throw refused;
-    await core.authority.admit(command.token, channel, session.user);
+    const { user } = session;
+    await requireNotRevoked(core, user, await core.authority.admit(command.token, channel, user));
+    byToken = true;
   }
   const present = command.presence !== undefined && command.presence !== false;
   if (present || command.events === true) {
     const unseen = refusal(session, "presence", channel, options);
-    if (unseen !== undefined) throw unseen;
+    // To be let in is to be let see who is there; only where subscribing asked nobody, it is asked now.
+    if (unseen === "ask" && refused !== "ask") await askToRead(core, session, channel, command.token);
+    else if (unseen !== undefined && unseen !== "ask") throw unseen;
   }
   if (present && Buffer.byteLength(JSON.stringify(command.presence)) > MEMBER_BYTES_MAX)
     throw new ReplyError("tooLarge", `\`presence\` may have at most ${MEMBER_BYTES_MAX} bytes`);
@@ -32,7 +40,7 @@ export async function subscribe(core: Core, session: Session, command: Subscribe
     member: present ? { data: command.presence === true ? undefined : command.presence } : undefined,
     events: command.events ?? false,
     echo: command.echo ?? true,
-    byServer: false,
+    byToken,
   });
 }
 
