@@ -31,7 +31,7 @@ export interface Transport {
   };
 }
 
-const portOf = ({ url }: Target): number => Number(new URL(url).port);
+export const portOf = ({ url }: Target): number => Number(new URL(url).port);
 
 const EVERYTHING = { frames: true, stall: true, heartbeat: true } as const;
 
@@ -209,7 +209,7 @@ class Unpacker {
   }
 }
 
-function oneWay(
+export function oneWay(
   name: string,
   requestFor: (wishes: Wishes) => Request,
   readerFor: (peer: Peer) => Reader,
