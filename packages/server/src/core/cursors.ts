@@ -4,11 +4,14 @@
  */
 import { encodeCursor, type Position } from "@longwire/protocol";
 import { Disconnect } from "../base/failures.ts";
-import type { Session, Subscription } from "./model.ts";
+import type { LocalChannel, Session, Subscription } from "./model.ts";
 import type { Outbox } from "./outbox.ts";
 
 export class Cursors {
-  #lastKey = "";
+  /** The channels of the last cursor, and the offset in each. */
+  #lastChannels: LocalChannel[] = [];
+  #lastOffsets: number[] = [];
+  #lastEpochs: string[] = [];
   #lastCursor = "";
 
   constructor(
@@ -22,21 +25,31 @@ export class Cursors {
     this.outbox.flush(session);
     const { subscriptions } = session;
     if (subscriptions.length === 0) return undefined;
-    let key = "";
-    for (const subscription of subscriptions) {
-      const offset = offsetOf(subscription);
-      if (offset < 0) return undefined;
-      key += `${subscription.channel.name},${subscription.channel.epoch},${offset},`;
-    }
-    if (key === this.#lastKey) return this.#lastCursor;
+    if (this.#isLast(subscriptions)) return this.#lastCursor;
+    if (subscriptions.some((subscription) => offsetOf(subscription) < 0)) return undefined;
     const cursor = encodeCursor(new Map(subscriptions.map(positionOf)));
     if (cursor === undefined) {
       this.goodbye(session, new Disconnect("badRequest", "the session has more channels than a cursor holds"));
       return undefined;
     }
-    this.#lastKey = key;
+    this.#lastChannels = subscriptions.map(({ channel }) => channel);
+    this.#lastOffsets = subscriptions.map(offsetOf);
+    this.#lastEpochs = subscriptions.map(({ channel }) => channel.epoch);
     this.#lastCursor = cursor;
     return cursor;
+  }
+
+  /** Compared without making anything: it is asked for every stream of several channels in every turn that brings something. */
+  #isLast(subscriptions: readonly Subscription[]): boolean {
+    const { length } = subscriptions;
+    if (length !== this.#lastChannels.length) return false;
+    for (let index = 0; index < length; index++) {
+      const subscription = subscriptions[index] as Subscription;
+      const { channel } = subscription;
+      const isSame = channel === this.#lastChannels[index] && offsetOf(subscription) === this.#lastOffsets[index];
+      if (!isSame || channel.epoch !== this.#lastEpochs[index]) return false;
+    }
+    return true;
   }
 }
 

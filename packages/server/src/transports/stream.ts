@@ -2,9 +2,10 @@
  * Streams: answers that never end, as one-way connections. SSE and newline-delimited JSON differ in headers, framing and heartbeat, and
  * share everything else.
  *
- * The default stream controller with a strategy that counts bytes and a high-water mark of 0: `-desiredSize` is then exactly what the client
- * has not taken (measured). Closing the controller of a stalled reader leaves its descriptor open (measured), so the
- * stream is closed once it has drained, and cut by the runtime's own timeout where it never does.
+ * The runtime's direct stream controller: it writes in the call, where the default one goes through a promise and the loop that pulls, which
+ * cost 1 us per delivery (measured). Its `write` returns a promise when the client's side is full, and keeps what it was given without
+ * any bound; so nothing more is given to it until that promise has settled, and the queue is ours. Closing the
+ * stream of a stalled reader leaves its descriptor open (measured), so it is closed once it has drained, and cut by the runtime's own timeout where it never does.
  */
 import type { Server } from "bun";
 import type { Disconnect } from "../base/failures.ts";
@@ -24,7 +25,8 @@ export interface StreamKind {
   readonly cursorFrame: ((cursor: string) => Uint8Array) | undefined;
 }
 
-const STRATEGY: QueuingStrategy<Uint8Array> = { highWaterMark: 0, size: (chunk) => chunk?.byteLength ?? 0 };
+/** Queued pieces are joined up to this size before they are written. */
+const WRITE_BYTES = 256 * 1024;
 
 /** How long an idle connection may stay once its stream has ended. */
 const AFTERWARDS_SECONDS = 30;
@@ -64,16 +66,18 @@ export class SharedWrites {
   }
 }
 
-export class StreamConnection implements Connection, TurnMember, UnderlyingDefaultSource<Uint8Array> {
+export class StreamConnection implements Connection, TurnMember, Bun.DirectUnderlyingSource<Uint8Array> {
   session: SessionHandle | null = null;
-  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
+  #sink: ReadableStreamDirectController | null = null;
+  /** What the sink was not given yet, in order; null where there is nothing. */
+  #queue: Uint8Array[] | null = null;
+  /** All that was not taken yet: the queue, and what the sink is at. */
+  #queueBytes = 0;
   /** Before the answer begins: what is to be written, in order. Afterwards: what came while the cursor was asked for. */
   #held: Uint8Array[] | null = null;
   #isAsking = false;
-  /** The last write has not been taken yet. */
+  /** The sink is at a write that the client's side has no room for. */
   #isFull = false;
-  /** The gateway has been told so, or has seen it by itself before the answer began: it waits to hear that there is room. */
-  #isStrained = true;
   /** Whoever sends to this connection alone looks at the queue afterwards, and may be sending its goodbye: it is not told. */
   #isSending = false;
   #goodbye: Disconnect | null = null;
@@ -109,7 +113,7 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
   }
 
   buffered(): number {
-    let bytes = -(this.#controller?.desiredSize ?? 0);
+    let bytes = this.#queueBytes;
     if (this.#held !== null) for (const part of this.#held) bytes += part.length;
     return bytes;
   }
@@ -142,19 +146,17 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
   // TurnMember
 
   deliver(bytes: Uint8Array): void {
-    if (this.#controller === null || this.#isAsking) {
+    if (this.#sink === null || this.#isAsking) {
       this.#held ??= [];
       this.#held.push(bytes);
       return;
     }
-    // Looking at the queue costs; there can only be one if the write before is still there.
-    const wasFull = this.#isFull;
     const { cursorFrame } = this.kind;
     if (cursorFrame === undefined) this.#write(bytes);
     else this.#writeWithCursor(bytes, cursorFrame);
-    if (!wasFull || this.session === null) return;
-    this.#isStrained = true;
-    if (!this.#isSending) this.kind.gateway.strained(this.session);
+    // Asking for the cursor may have ended the session, when there was something to write yet.
+    if (this.#goodbye !== null) this.#endIfDrained();
+    else if (this.#isFull && !this.#isSending && this.session !== null) this.kind.gateway.strained(this.session);
   }
 
   /** The cursor behind what it covers, in one write. Asking for it may bring more frames of the session first: they are held. */
@@ -178,56 +180,82 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
   }
 
   #write(bytes: Uint8Array): void {
-    if (this.#controller === null || this.session === null) return;
-    this.#isFull = true;
-    if (!this.kind.gzip) {
-      this.#controller.enqueue(bytes);
-      return;
-    }
-    this.#tally = tallied(this.#tally, bytes);
-    this.#controller.enqueue(this.kind.shared.block(bytes));
+    if (this.#sink === null || this.session === null) return;
+    if (this.kind.gzip) {
+      this.#tally = tallied(this.#tally, bytes);
+      this.#hand(this.kind.shared.block(bytes));
+    } else this.#hand(bytes);
   }
 
-  // UnderlyingDefaultSource
+  /** Gives the sink the next bytes, or queues them while it is full. */
+  #hand(bytes: Uint8Array): void {
+    if (this.#isFull) {
+      this.#queue ??= [];
+      this.#queue.push(bytes);
+      this.#queueBytes += bytes.length;
+      return;
+    }
+    const taken = this.#sink?.write(bytes);
+    if (typeof taken !== "object") return;
+    this.#isFull = true;
+    this.#queueBytes += bytes.length;
+    const done = (): void => this.#taken(bytes.length);
+    // A client that went away is told by `cancel`.
+    taken.then(done, done);
+  }
+
+  /** The client's side has room again. */
+  #taken(bytes: number): void {
+    this.#isFull = false;
+    this.#queueBytes -= bytes;
+    while (!this.#isFull && this.#queue !== null) {
+      const next = this.#takeQueued(this.#queue);
+      this.#queueBytes -= next.length;
+      this.#hand(next);
+    }
+    if (this.session !== null) this.kind.gateway.drained(this.session);
+    this.#endIfDrained();
+  }
+
+  /** The first piece of the queue, or several small ones as one. */
+  #takeQueued(queue: Uint8Array[]): Uint8Array {
+    let count = 0;
+    let size = 0;
+    for (const { length } of queue) {
+      if (count > 0 && size + length > WRITE_BYTES) break;
+      size += length;
+      count++;
+    }
+    const pieces = queue.splice(0, count);
+    if (queue.length === 0) this.#queue = null;
+    const [only] = pieces;
+    return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+  }
 
   /** The answer begins: what has gathered goes out. */
-  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+  #begin(sink: ReadableStreamDirectController): void {
     // What topics brought in this turn is held as well: the cursor written here covers it.
     this.kind.fanout.flush();
     const held = this.#held;
     this.#held = null;
-    this.#controller = controller;
-    if (this.kind.gzip) controller.enqueue(GZIP_HEADER);
+    this.#sink = sink;
+    if (this.kind.gzip) this.#hand(GZIP_HEADER);
     if (held !== null) this.deliver(Buffer.concat(held));
     // The runtime sends the head with the first bytes: whoever returns quietly would wait for its status until there is something to say.
     else this.#write(this.kind.heartbeat);
-  }
-
-  /** The client's side has taken something. */
-  pull(): void {
-    // Without a high-water mark it is asked for more only when there is nothing left.
-    this.#isFull = false;
-    if (this.#isStrained && this.session !== null) {
-      this.#isStrained = false;
-      this.kind.gateway.drained(this.session);
-    }
+    // Replays wait for what was gathered to be taken, and it has been.
+    if (!this.#isFull && this.session !== null) this.kind.gateway.drained(this.session);
     this.#endIfDrained();
   }
 
-  /** The client is gone. */
-  cancel(): void {
-    this.#controller = null;
-    this.#closed("the client went away");
-  }
-
   #endIfDrained(): void {
-    const controller = this.#controller;
-    if (this.#goodbye === null || controller === null || this.buffered() > 0) return;
-    this.#controller = null;
-    if (this.kind.gzip) controller.enqueue(gzipTrailer(this.#tally));
+    const sink = this.#sink;
+    if (this.#goodbye === null || sink === null || this.buffered() > 0) return;
+    if (this.kind.gzip) this.#hand(gzipTrailer(this.#tally));
+    this.#sink = null;
     // The connection may be used for another request. Left without a timeout it would stay open for ever (measured).
     this.server.timeout(this.request, AFTERWARDS_SECONDS);
-    controller.close();
+    sink.close();
     this.#closed(this.#goodbye.message);
   }
 
@@ -267,6 +295,26 @@ export class StreamConnection implements Connection, TurnMember, UnderlyingDefau
 
   /** The endless body. */
   body(): ReadableStream<Uint8Array> {
-    return new ReadableStream<Uint8Array>(this, STRATEGY);
+    // The types of the DOM, which are there too, know no direct source.
+    return new ReadableStream<Uint8Array>(this as unknown as UnderlyingDefaultSource<Uint8Array>);
+  }
+
+  // DirectUnderlyingSource: the connection itself, since an object with two closures would cost every stream 200 bytes
+
+  get type(): "direct" {
+    return "direct";
+  }
+
+  pull(sink: ReadableStreamDirectController): Promise<void> {
+    this.#begin(sink);
+    // As long as this has not settled, the stream goes on. Each has its own: what waits for a shared one would never be let go.
+    return new Promise(() => undefined);
+  }
+
+  cancel(): void {
+    this.#sink = null;
+    this.#queue = null;
+    this.#queueBytes = 0;
+    this.#closed("the client went away");
   }
 }
