@@ -18,7 +18,8 @@ function readKey({ kid, algorithm, secret, publicKey, publicKeyFile }: TokenKeyO
   const place = publicKeyFile === undefined ? `${path}.publicKey` : `${path}.publicKeyFile`;
   const key = parseKey(publicKey ?? readText(publicKeyFile ?? "", place), place);
   const fault = keyFault(algorithm, key);
-  if (fault !== undefined) throw new StartupError(`${place}: ${fault}`, "name the algorithm that your tokens are signed with");
+  if (fault !== undefined)
+    throw new StartupError(`${place}: ${fault}`, "name the algorithm that your tokens are signed with");
   return publicTokenKey(kid, algorithm, key);
 }
 
@@ -27,13 +28,17 @@ function readText(file: string, place: string): string {
     return readFileSync(file, "utf8");
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new StartupError(`${place}: the file cannot be read: ${reason}`, "a relative path starts at the working directory");
+    throw new StartupError(
+      `${place}: the file cannot be read: ${reason}`,
+      "a relative path starts at the working directory",
+    );
   }
 }
 
 function parseKey(pem: string, place: string): KeyObject {
   // The runtime would make a public key of it, but what signs has no business on a server that only checks.
-  if (pem.includes("PRIVATE KEY")) throw new StartupError(`${place}: this is a private key, keep it where tokens are made`, ADVICE);
+  if (pem.includes("PRIVATE KEY"))
+    throw new StartupError(`${place}: this is a private key, keep it where tokens are made`, ADVICE);
   try {
     return createPublicKey(pem);
   } catch {

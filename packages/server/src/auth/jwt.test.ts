@@ -176,6 +176,7 @@ describe("[CO-6] claims", () => {
     expect(await identify(await sign(claims))).toEqual({
       user: "小明",
       expiresAt: undefined,
+      issuedAt: 1000,
       channels: claims.channels,
       info: claims.info,
       allow: claims.allow,

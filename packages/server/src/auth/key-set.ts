@@ -36,7 +36,7 @@ export class PublishedKeys implements KeySet {
   known: readonly TokenKey[] = [];
   generation = 0;
   #text = "";
-  /** When the last attempts began and succeeded, as `clock.uptime` counts. */
+  /** When the last attempt was over, and when the last one succeeded, as `clock.uptime` counts. */
   #triedAt = -Infinity;
   #fetchedAt = -Infinity;
   #failed = false;
@@ -56,8 +56,7 @@ export class PublishedKeys implements KeySet {
   }
 
   async renew(): Promise<void> {
-    const pauseMs = (): number =>
-      this.#triedAt + (this.#failed ? RETRY_MS : BETWEEN_MS) - this.options.clock.uptime();
+    const pauseMs = (): number => this.#triedAt + (this.#failed ? RETRY_MS : BETWEEN_MS) - this.options.clock.uptime();
     if (this.#fetching !== undefined || pauseMs() <= 0) await this.#fetch();
     if (!this.#failed) return;
     const detail = "the keys that tokens are signed with cannot be fetched";
@@ -78,7 +77,6 @@ export class PublishedKeys implements KeySet {
 
   async #attempt(): Promise<void> {
     const { clock, log, fetchText } = this.options;
-    this.#triedAt = clock.uptime();
     const timeout = new AbortController();
     const timer = clock.after(TIMEOUT_MS, () => timeout.abort(new Error(`no answer in ${TIMEOUT_MS} ms`)));
     try {
@@ -93,6 +91,7 @@ export class PublishedKeys implements KeySet {
       this.#failed = true;
     } finally {
       timer.cancel();
+      this.#triedAt = clock.uptime();
     }
   }
 

@@ -41,7 +41,8 @@ function cookieOf(request: Request, name: string, trusted: CredentialOptions["tr
   if (header === null || !comesFromTrusted(request, trusted)) return undefined;
   for (const part of header.split(";")) {
     const equals = part.indexOf("=");
-    if (equals > 0 && part.slice(0, equals).trim() === name) return unquoted(part.slice(equals + 1).trim()) || undefined;
+    if (equals > 0 && part.slice(0, equals).trim() === name)
+      return unquoted(part.slice(equals + 1).trim()) || undefined;
   }
   return undefined;
 }
