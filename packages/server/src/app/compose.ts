@@ -1,6 +1,9 @@
 /** Composition root: configuration to running parts. The only folder that names concrete engines, protocols and transports. */
+import { configuredKeys } from "../auth/configured-keys.ts";
+import { fetchKeySet } from "../auth/jwks.ts";
 import { jwtAuthority } from "../auth/jwt.ts";
-import { systemClock } from "../base/clock.ts";
+import { PublishedKeys } from "../auth/key-set.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { Turn } from "../base/turn.ts";
 import type { Config } from "../config/schema.ts";
@@ -32,15 +35,41 @@ export function compose(config: Config, settings: Settings, log: Logger): Compos
     config.engine === "memory"
       ? openMemoryEngine(engineSettings, sink, clock)
       : openSqliteEngine({ dataDir: config.dataDir, sync: config.sync }, engineSettings, sink, clock, log);
+  const published = publishedKeys(config, clock, log);
+  // Before anything is opened: keys that cannot be used keep the server from starting.
+  const keys = configuredKeys(config.tokenSecret, config.tokenKeys);
   let engine: Engine | undefined;
   const core = createCore({
     settings,
     clock,
     log,
     turn,
-    authority: jwtAuthority(config.tokenSecret, clock),
+    authority: jwtAuthority({
+      keys,
+      published,
+      clock,
+      audience: config.tokenAudience,
+      issuer: config.tokenIssuer,
+    }),
+    hooks: {},
     openEngine: (sink) => (engine = open(sink)),
   });
   if (engine === undefined) throw new Error("the core has opened no engine");
-  return { ...core, engine, turn };
+  // So that the first clients need not wait for it.
+  void published?.ready();
+  return {
+    ...core,
+    engine,
+    turn,
+    stop() {
+      published?.stop();
+      core.stop();
+    },
+  };
+}
+
+function publishedKeys({ jwksUrl, jwksCacheSeconds }: Config, clock: Clock, log: Logger): PublishedKeys | undefined {
+  if (jwksUrl === undefined) return undefined;
+  const fetchText = (signal: AbortSignal): Promise<string> => fetchKeySet(jwksUrl, signal);
+  return new PublishedKeys({ fetchText, cacheMs: jwksCacheSeconds * 1000, clock, log });
 }

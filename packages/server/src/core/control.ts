@@ -11,8 +11,10 @@ import type {
   PresenceView,
   PublishAnswer,
   PublishRequest,
+  RevocationView,
   SessionView,
   StatsView,
+  UserDisconnection,
   UserSummary,
   UserView,
 } from "../ports/control.ts";
@@ -21,7 +23,9 @@ import { checkChannel, publish } from "./actions/publish.ts";
 import { entryOf, readHistory } from "./actions/read.ts";
 import type { Core } from "./deps.ts";
 import { part } from "./join.ts";
-import { keepLuggage } from "./resume.ts";
+import { endForbidden } from "./narrowing.ts";
+import { forgetForResume, keepLuggage } from "./resume.ts";
+import { lift, revocationOf, revoke } from "./revocations.ts";
 import { refusalOfGift } from "./rights.ts";
 import type { Session, SessionLuggage } from "./model.ts";
 
@@ -115,13 +119,26 @@ export class CoreControl implements Control {
     return Promise.resolve({ user, online: sessions.length > 0, sessions: sessions.map(viewOf) });
   }
 
-  disconnectUser(
-    user: string,
-    options: { readonly reason?: string | undefined; readonly reconnect: boolean },
-  ): Promise<number> {
+  async disconnectUser(user: string, options: UserDisconnection): Promise<number> {
+    const { revokeMs } = options;
+    if (revokeMs !== undefined) await revoke(this.core, user, revokeMs);
     const sessions = this.core.sessions.ofUser(user);
-    for (const session of sessions) this.#disconnect(session, options);
-    return Promise.resolve(sessions.length);
+    for (const session of sessions) {
+      this.#disconnect(session, options);
+      // It may be told to come back, but as nobody that it was.
+      if (revokeMs !== undefined) forgetForResume(this.core, session);
+    }
+    return sessions.length;
+  }
+
+  async revocation(user: string): Promise<RevocationView> {
+    const revocation = await revocationOf(this.core, user);
+    if (revocation === undefined) throw notRevoked();
+    return revocation;
+  }
+
+  async liftRevocation(user: string): Promise<void> {
+    if (!(await lift(this.core, user))) throw notRevoked();
   }
 
   async subscribeUser(user: string, channel: string): Promise<number> {
@@ -189,6 +206,7 @@ export class CoreControl implements Control {
       if (old !== undefined) this.#unsubscribe(session, old.channel.name);
       if (session.user !== undefined) await joinByServer(this.core, session, personalChannel(session.user), undefined);
       await this.core.presence.rename(session);
+      endForbidden(this.core, session);
     }
     await keepLuggage(this.core, session);
   }
@@ -308,7 +326,11 @@ export class CoreControl implements Control {
   }
 }
 
-// Shared values of the application and our own records (`session/…`) lie in one store.
+function notRevoked(): ReplyError {
+  return new ReplyError("notFound", "the user's tokens are not revoked");
+}
+
+// Shared values of the application and our own records (`session/…`, `revoked/…`) lie in one store.
 function stateKey(key: string): string {
   return `app/${key}`;
 }

@@ -93,7 +93,7 @@ export class Hub implements Sink {
   }
 
   /** Registers the session's interest. It gets nothing until `goLive`; the ring records for it meanwhile. */
-  add(session: Session, name: string, flags: { echo: boolean; events: boolean; byServer: boolean }): Subscription {
+  add(session: Session, name: string, flags: { echo: boolean; events: boolean; byToken: boolean }): Subscription {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
       channel = new LocalChannel(name, channelOptions(this.deps.settings, name));
@@ -101,7 +101,7 @@ export class Hub implements Sink {
       channel.starting = this.#start(channel);
     }
     if (session.subscriptions.length > 0) this.#speakOfSeveral(session);
-    const subscription = new Subscription(session, channel, flags.echo, flags.events, flags.byServer);
+    const subscription = new Subscription(session, channel, flags.echo, flags.events, flags.byToken);
     channel.subscriptions = withItem(channel.subscriptions, subscription);
     // A new array each time has no room to spare: most sessions subscribe to a few channels, once.
     session.subscriptions = [...session.subscriptions, subscription];

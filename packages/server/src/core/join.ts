@@ -14,7 +14,8 @@ export interface JoinRequest {
   readonly member?: { readonly data: Json | undefined } | undefined;
   readonly events: boolean;
   readonly echo: boolean;
-  readonly byServer: boolean;
+  /** A token for this one channel has opened it. */
+  readonly byToken: boolean;
   /** The command's id, repeated in `subscribed`. */
   readonly id?: number | undefined;
 }

@@ -5,6 +5,7 @@
  */
 import { Disconnect } from "../base/failures.ts";
 import type { Core } from "./deps.ts";
+import { revocationOf } from "./revocations.ts";
 import { NO_LUGGAGE, type Session, type SessionLuggage } from "./model.ts";
 
 interface SessionRecord {
@@ -34,6 +35,8 @@ export async function findLuggage(core: Core, session: Session, id: string): Pro
   const { tokenUser, until, luggage: kept } = JSON.parse(text) as SessionRecord;
   if (tokenUser !== (session.identity.user ?? null)) return undefined;
   const luggage = { ...kept, boundUser: kept.boundUser ?? undefined };
+  // Nobody knows when it was bound; who was thrown out since is to be bound anew.
+  if (luggage.boundUser !== undefined && (await revocationOf(core, luggage.boundUser)) !== undefined) return undefined;
   if (isEmpty(luggage)) session.keptUntil = until;
   return luggage;
 }

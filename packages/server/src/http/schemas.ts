@@ -63,10 +63,23 @@ const publications = z.array(publication).min(1).max(TARGETS_MAX);
 export const batch = z.strictObject({ publications });
 export const looseBatch = z.strictObject({ publications: z.array(z.unknown()).min(1).max(TARGETS_MAX) });
 
+/** Ten years. */
+const REVOKE_SECONDS_MAX = 10 * 366 * 86_400;
+
 export const subscription = z.strictObject({ channel });
 export const disconnection = z.strictObject({
   reason: z.string().max(LABEL_LENGTH_MAX).optional().describe("Told to the client."),
   reconnect: z.boolean().optional().describe("Whether the client may come back; `false` if absent."),
+});
+export const userDisconnection = disconnection.extend({
+  revokeSeconds: z
+    .int()
+    .min(1)
+    .max(REVOKE_SECONDS_MAX)
+    .optional()
+    .describe(
+      "For how long tokens that were issued before now are refused, wherever they come; those without `iat` count as old.",
+    ),
 });
 export const message = z.strictObject(messageFields).meta({ id: "Message" });
 export const binding = z.strictObject({ user: z.string().min(1).nullable().describe("`null` takes the user away.") });
@@ -230,6 +243,15 @@ const userSummary = describes<control.UserSummary>()(z.object({ user: z.string()
 export const usersAnswer = z.object({ users: z.array(userSummary), more: z.boolean() });
 export const userView = describes<control.UserView>()(
   z.object({ user: z.string(), online: z.boolean(), sessions: z.array(sessionView) }).meta({ id: "User" }),
+);
+export const revocationView = describes<control.RevocationView>()(
+  z
+    .object({
+      user: z.string(),
+      revokedAt: count.describe("Tokens issued before are refused; Unix milliseconds."),
+      until: count.describe("Unix milliseconds."),
+    })
+    .meta({ id: "Revocation" }),
 );
 export const sessionCount = z.object({ sessions: count.describe("How many sessions of the user this reached.") });
 export const stateAnswer = z.object({ value: anyJson() }).meta({ id: "State" });

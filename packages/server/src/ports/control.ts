@@ -72,6 +72,22 @@ export interface UserView {
   readonly sessions: readonly SessionView[];
 }
 
+export interface UserDisconnection {
+  readonly reason?: string | undefined;
+  /** Whether the clients may come back. */
+  readonly reconnect: boolean;
+  /** For how long tokens that were issued before are refused. */
+  readonly revokeMs?: number | undefined;
+}
+
+/** In Unix milliseconds. */
+export interface RevocationView {
+  readonly user: string;
+  /** Tokens issued before this are refused. */
+  readonly revokedAt: number;
+  readonly until: number;
+}
+
 export interface UserSummary {
   readonly user: string;
   readonly sessions: number;
@@ -112,11 +128,11 @@ export interface Control {
 
   users(query: Page): Promise<{ users: UserSummary[]; more: boolean }>;
   user(user: string): Promise<UserView>;
-  /** Ends all sessions of the user; resolves to how many. `reconnect`: whether the clients may come back. */
-  disconnectUser(
-    user: string,
-    options: { readonly reason?: string | undefined; readonly reconnect: boolean },
-  ): Promise<number>;
+  /** Ends all sessions of the user; resolves to how many. */
+  disconnectUser(user: string, options: UserDisconnection): Promise<number>;
+  /** Rejects with `notFound` where there is none; so does the next one. */
+  revocation(user: string): Promise<RevocationView>;
+  liftRevocation(user: string): Promise<void>;
   /** Subscribes all sessions of the user from now on; resolves to how many sessions are subscribed after it. */
   subscribeUser(user: string, channel: string): Promise<number>;
   unsubscribeUser(user: string, channel: string): Promise<number>;

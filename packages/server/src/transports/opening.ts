@@ -7,6 +7,7 @@ import { Disconnect, ReplyError } from "../base/failures.ts";
 import { decodeText, receiveBody } from "../base/request-body.ts";
 import type { Handshake } from "../ports/gateway.ts";
 import type { Protocol } from "../ports/protocol.ts";
+import type { CredentialReader } from "./credentials.ts";
 import { readHandshake } from "./handshake.ts";
 
 /** An epoch of 22 characters and an offset of 16 digits, with what stands between them. */
@@ -15,6 +16,7 @@ const POSITION_BYTES_MAX = 41;
 export interface OpeningLimits {
   readonly channelsMax: number;
   readonly bodyBytesMax: number;
+  readonly credentials: CredentialReader;
 }
 
 export interface Opening {
@@ -40,15 +42,18 @@ export async function readOpening(
   if (more.channel !== undefined) parameters.append("channel", decodeChannel(more.channel));
   const lastEventId = more.lastEventId ?? parameters.get("lastEventId");
   if (lastEventId !== null && lastEventId !== "") parameters.set("since", lastEventId);
-  const handshake = readHandshake(parameters.toString(), limits.channelsMax);
+  let handshake = limits.credentials(request, readHandshake(parameters.toString(), limits.channelsMax));
   if (handshake.fault !== undefined) throw new Disconnect("badRequest", handshake.fault);
   const body = request.method === "POST" ? decodeText(await receiveBody(request, limits.bodyBytesMax)) : "";
   let lines = [...linesOf(parameters.get("commands") ?? ""), ...linesOf(body)];
   // Before any of them is looked at: a body holds millions of bad ones.
   const linesMax = limits.channelsMax + 1;
   if (lines.length > linesMax) throw new Disconnect("badRequest", `at most ${linesMax} frames`);
-  const { token, session, channels, since } = handshake;
-  if (lines.length === 0 && channels.length === 0 && token === undefined && session === undefined) {
+  const { token, requestToken, session, channels, since } = handshake;
+  const saysNothing = lines.length === 0 && channels.length === 0 && session === undefined;
+  // There is nothing else to wait for.
+  if (saysNothing && requestToken !== undefined) handshake = { ...handshake, token: requestToken };
+  else if (lines.length === 0 && channels.length === 0 && token === undefined && session === undefined) {
     throw new Disconnect("badRequest", "name what to subscribe to: ?channels=a,b or frames in the body");
   }
   if (since instanceof Map) lines = lines.map((line) => withPositions(line, since));

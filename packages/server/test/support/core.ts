@@ -14,12 +14,14 @@ import { ReplyError } from "../../src/base/failures.ts";
 import { Turn } from "../../src/base/turn.ts";
 import type { Logger } from "../../src/base/log.ts";
 import { type CoreParts, createCore } from "../../src/core/core.ts";
+import { UNLIMITED } from "../../src/core/limits.ts";
 import type { ChannelOptions, Settings } from "../../src/core/settings.ts";
 import { openMemoryEngine } from "../../src/engines/memory/engine.ts";
 import type { Authority, Identity } from "../../src/ports/authority.ts";
 import type { Broker, Sink } from "../../src/ports/broker.ts";
 import type { Engine } from "../../src/ports/engine.ts";
 import type { SessionHandle } from "../../src/ports/gateway.ts";
+import type { Hooks } from "../../src/ports/hooks.ts";
 import { nativeProtocol } from "../../src/protocols/native.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeConnection, FakeFanout } from "./fake-connection.ts";
@@ -35,6 +37,7 @@ export const OPEN: ChannelOptions = {
   history: "everybody",
   leaveDelayMs: 3000,
   bareEcho: true,
+  escapeHtml: false,
 };
 
 export const PERSONAL: ChannelOptions = {
@@ -62,6 +65,11 @@ export const SETTINGS: Settings = {
   historyPageMax: 100,
   presenceListMax: 100,
   resumeMs: 60_000,
+  tokenGraceMs: 0,
+  connectTimeoutMs: 15_000,
+  anonymous: "welcome",
+  askConnect: "never",
+  limits: UNLIMITED,
   channels: OPEN,
   namespaces: new Map([["@", PERSONAL]]),
 };
@@ -110,7 +118,7 @@ const authority: Authority = {
       ...claims,
     });
   },
-  admit: (token) => (token === "good" ? Promise.resolve() : Promise.reject(new ReplyError("badToken"))),
+  admit: (token) => (token === "good" ? Promise.resolve(undefined) : Promise.reject(new ReplyError("badToken"))),
 };
 
 /** The broker with some of its methods replaced. */
@@ -127,6 +135,7 @@ export function brokerWith(inner: Broker, replaced: Partial<Broker>): Broker {
 }
 
 export interface CoreHouseOptions {
+  readonly hooks?: Hooks;
   readonly settings?: Partial<Settings>;
   /** In place of the memory engine's. */
   readonly broker?: (sink: Sink) => Broker;
@@ -152,6 +161,7 @@ export function buildCore(options: CoreHouseOptions = {}): CoreHouse {
     log,
     turn: new Turn(),
     authority,
+    hooks: options.hooks ?? {},
     openEngine(sink) {
       const { historySize, historyMs } = settings.channels;
       const memory = openMemoryEngine(

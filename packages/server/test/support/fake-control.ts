@@ -98,6 +98,15 @@ export class FakeControl implements port.Control {
     return { user, online: user === "bob", sessions: user === "bob" ? [SESSION] : [] };
   }
 
+  async revocation(user: string): Promise<port.RevocationView> {
+    this.note("revocation", user);
+    return { user, revokedAt: TIME, until: TIME + 1000 };
+  }
+
+  async liftRevocation(user: string): Promise<void> {
+    this.note("liftRevocation", user);
+  }
+
   async disconnectUser(...parts: Parameters<port.Control["disconnectUser"]>): Promise<number> {
     this.note("disconnectUser", ...parts);
     return 1;
