@@ -142,6 +142,7 @@ export const DISCONNECTS = {
   overloaded: { code: 4205, text: "the server is too busy" },
   asked: { code: 4206, text: "asked by the application to connect again" },
   messageTooLarge: { code: 4207, text: "the message is larger than allowed; come back without it" },
+  flooding: { code: 4208, text: "too many commands in a short time" },
   invalidToken: { code: 4300, text: "the token is not valid" },
   expiredToken: { code: 4301, text: "the token has expired" },
   missingToken: { code: 4302, text: "a token is required" },

@@ -4,7 +4,7 @@ import type { Server } from "bun";
 import { originCheck } from "../auth/origin.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
-import { setUserTimeout } from "../base/user-timeout.ts";
+import { type ListeningSocket, setUserTimeout } from "../base/user-timeout.ts";
 import { asksWhoConnects, checksTokens, type Config } from "../config/schema.ts";
 import { createHttp } from "../http/api.ts";
 import { splitUrl } from "../http/router.ts";
@@ -12,7 +12,10 @@ import { type CredentialReader, credentialReader } from "../transports/credentia
 import { requestViewer } from "../transports/request-view.ts";
 import { WebSocketFanout, type WebSocketConnection } from "../transports/websocket.ts";
 import { demoAssets } from "./assets.ts";
+import { refusalAt } from "./admission.ts";
+import { capacityOf } from "./capacity.ts";
 import { type Composition, compose } from "./compose.ts";
+import type { Door } from "./door.ts";
 import { type OpenListener, openListeners, planListeners } from "./listeners.ts";
 import { createMounts } from "./mounts.ts";
 import { postureOf, type Posture } from "./posture.ts";
@@ -23,6 +26,15 @@ import { VERSION } from "./version.ts";
 import { openWebServer } from "./web-server.ts";
 
 type WebServer = Server<WebSocketConnection>;
+
+/** The runtime's types do not know of all of it. */
+interface MaybeListening {
+  readonly port?: number | undefined;
+  readonly fd?: number;
+}
+
+/** How long a backend whose key was good may be silent, between two requests or within one. */
+const KEPT_SECONDS = 120;
 
 /** How long requests in flight may still take once all clients are gone. */
 const ANSWER_MS = 1000;
@@ -43,19 +55,23 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
   const settings = settingsOf(config, posture, VERSION);
   const planned = await planListeners(config, log);
   const parts = compose(config, settings, log);
+  const capacity = capacityOf(config, () => parts.connections(), systemClock, log);
   let draining = false;
   const servers: WebServer[] = [];
   let listeners: readonly OpenListener[];
   try {
-    openWebServers(servers, config, posture, parts, () => draining, log);
-    listeners = openListeners(planned, config, posture.host, parts, log);
+    openWebServers(servers, config, posture, parts, capacity.door, () => draining, log);
+    listeners = openListeners(planned, config, posture.host, parts, log, () => refusalAt(capacity.door.admission));
   } catch (error) {
     for (const server of servers) await server.stop(true);
     parts.stop();
     await parts.engine.close();
     throw error;
   }
-  giveUpDeadPeers(config, [...servers, ...listeners.map(({ socket }) => socket)], log);
+  const open: readonly MaybeListening[] = [...servers, ...listeners.map(({ socket }) => socket)];
+  const sockets = open.map(({ port = 0, fd }) => ({ port, fd }));
+  giveUpDeadPeers(config, sockets, log);
+  capacity.watch(sockets);
   const [server, swoole] = servers;
   const tidying = tidyAfterRush(
     systemClock,
@@ -64,7 +80,8 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
   );
   const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server?.port}`;
   const tcp = listeners.map(({ port, framing, channel }) => ({ port, framing, channel }));
-  log.info("listening", { url, tcp, swoolePort: swoole?.port, engine: config.engine, version: VERSION });
+  const { engine } = config;
+  log.info("listening", { url, tcp, swoolePort: swoole?.port, engine, version: VERSION, ...capacity.shown });
   if (posture.madeKeyFile !== undefined) {
     const tcpPort = config.tcpPort === "off" ? undefined : listeners[0]?.port;
     process.stdout.write(welcome(url, tcpPort, posture, checksTokens(config)));
@@ -76,6 +93,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
     tcpPorts: tcp.map(({ port }) => port),
     async stop() {
       draining = true;
+      capacity.stop();
       log.info("stopping", { drainSeconds: config.drainSeconds });
       // No new connections; those there are told, requests in flight are answered.
       for (const { socket } of listeners) socket.stop();
@@ -98,6 +116,7 @@ function openWebServers(
   config: Config,
   posture: Posture,
   { gateway, control, engine, turn }: Composition,
+  door: Door,
   draining: () => boolean,
   log: Logger,
 ): void {
@@ -108,6 +127,7 @@ function openWebServers(
   const http = createHttp({
     control,
     keys: posture.keys,
+    recognised: (request) => servers[0]?.timeout(request, KEPT_SECONDS),
     log,
     health: () => (draining() ? { ready: false, reason: "the server is going away" } : engine.health()),
     limits: config,
@@ -116,6 +136,7 @@ function openWebServers(
   });
   const fanout = new WebSocketFanout(config.perMessageDeflate);
   const mounts = createMounts({
+    ...door,
     gateway,
     turn,
     fanout,
@@ -125,7 +146,6 @@ function openWebServers(
     bodyBytesMax: config.bodyBytesMax,
     compression: config.compression,
     retryMs: config.retryMs,
-    clock: systemClock,
     messageBytesMax: config.messageBytesMax,
     queueBytesMax: config.queueBytesMax,
     pollWaitSecondsMax: config.pollWaitSecondsMax,
@@ -147,7 +167,8 @@ function openWebServers(
       },
     }),
   );
-  if (config.presets.includes("swoole")) servers.push(openSwoole({ config, host, gateway, originAllowed, draining, viewer, credentials }));
+  if (config.presets.includes("swoole"))
+    servers.push(openSwoole({ ...door, config, host, gateway, originAllowed, draining, viewer, credentials }));
 }
 
 /** For cookies origins count that are named, or the server's own: not all of `*`, and not every page of this machine. */
@@ -161,10 +182,10 @@ function credentialsOf(config: Config): CredentialReader {
 /** Of a stream that leads out nothing is ever heard, so it is the kernel that must notice that its client was cut off. */
 function giveUpDeadPeers(
   { pingIntervalMs, pingTimeoutMs }: Config,
-  sockets: readonly { readonly port?: number | undefined; readonly fd?: number }[],
+  sockets: readonly ListeningSocket[],
   log: Logger,
 ): void {
-  for (const { port = 0, fd } of sockets) {
+  for (const { port, fd } of sockets) {
     const failure = setUserTimeout({ port, fd }, pingIntervalMs + pingTimeoutMs);
     if (failure !== undefined) log.warn("dead peers will be found late", { port, reason: failure });
   }

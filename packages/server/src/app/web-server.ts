@@ -35,8 +35,9 @@ export function openWebServer({
       // Left out, the runtime shares the port: a second server would start in silence and get every other client (measured).
       reusePort: false,
       development: false,
-      // Keep-alive connections of backends; long connections are the core's to watch.
-      idleTimeout: 120,
+      // Counted from the beginning of a connection, whatever drips in: this ends half a TLS handshake and half a request (measured). Backends get
+      // longer once their key is known; long connections are the core's to watch.
+      idleTimeout: config.requestSeconds,
       // Ours is counted while reading and answers in JSON; the runtime's is a second fence.
       maxRequestBodySize: config.bodyBytesMax * 2,
       websocket: webSocketHandler(gateway, config.messageBytesMax, config.perMessageDeflate),

@@ -73,3 +73,39 @@ test("[WS-11] without a token secret the server's own name is no proof: a page m
   expect(check("https://listed.example", "127.0.0.1:8080")).toBe(true);
   expect(check(null, "rebound.example:8080")).toBe(true);
 });
+
+test("[WS-11] a pattern of sub-domains takes them at any depth, and neither the domain itself nor what only ends like it", () => {
+  const check = originCheck(["https://*.shop.example", "http://*.shop.example:8080"], false, true);
+  for (const origin of ["https://www.shop.example", "https://a.b.c.shop.example", "http://WWW.Shop.example:8080"]) {
+    expect([origin, check(origin, HOST)]).toEqual([origin, true]);
+  }
+  for (const origin of [
+    "https://shop.example",
+    "https://.shop.example",
+    "https://evilshop.example",
+    "https://www.evilshop.example",
+    "https://www.shop.example.evil.example",
+    "https://www.shop.example:8080",
+    "http://www.shop.example",
+    "http://www.shop.example:8081",
+    "https://www.shop.example@evil.example",
+    "https://evil.example/www.shop.example",
+    "https://evil.example#.shop.example",
+    "https://evil.example?.shop.example",
+    "https://evil.example\\.shop.example",
+    "null",
+  ]) {
+    expect([origin, check(origin, HOST)]).toEqual([origin, false]);
+  }
+});
+
+test("[WS-11] pages of no origin only where `null` stands in the list, or all are taken", () => {
+  expect(originCheck(["https://shop.example"], true, true)("null", HOST)).toBe(false);
+  expect(originCheck(["null"], false, true)("null", HOST)).toBe(true);
+  expect(originCheck(["null"], false, true)("https://shop.example", HOST)).toBe(false);
+  expect(originCheck(["*"], false, true)("null", HOST)).toBe(true);
+});
+
+test("[WS-11] the port that a scheme has by itself may stand in the list", () => {
+  expect(originCheck(["https://shop.example:443"], false, true)("https://shop.example", HOST)).toBe(true);
+});

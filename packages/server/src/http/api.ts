@@ -40,6 +40,8 @@ export interface HttpParts {
   readonly keys: readonly ApiKey[];
   readonly log: Logger;
   readonly health: Health;
+  /** Told of each request whose key is good, before its body is read. */
+  readonly recognised?: ((request: Request) => void) | undefined;
   readonly limits: HttpLimits;
   readonly assets?: Assets | undefined;
   readonly version: string;
@@ -64,6 +66,7 @@ export function createHttp(parts: HttpParts): (request: Request) => Promise<Resp
       if (typeof entry === "function") return await entry(request, match.parameters);
       const grant = grantOf(entry, guard, headers, match.parameters);
       const call = { parameters: match.parameters, grant, query: readQuery(entry, query), body: undefined as unknown };
+      if (entry.scope !== undefined) parts.recognised?.(request);
       if (entry.body !== undefined) {
         const bytes = await receiveBody(request, bodyBytesMax);
         call.body = checkBody(entry, entry.body, parseBody(bytes, headers.get("content-type"), entry.body));

@@ -8,10 +8,12 @@
  * stream of a stalled reader leaves its descriptor open (measured), so it is closed once it has drained, and cut by the runtime's own timeout where it never does.
  */
 import type { Server } from "bun";
+import { plainAddress } from "../base/address-list.ts";
 import type { Disconnect } from "../base/failures.ts";
 import type { Connection, Frame, Hearing } from "../ports/connection.ts";
 import type { Gateway, SessionHandle } from "../ports/gateway.ts";
 import { EMPTY_TALLY, GZIP_HEADER, gzipBlock, gzipTrailer, tallied } from "../wire/gzip.ts";
+import type { ForwardedReader } from "./client-address.ts";
 import type { TurnFanout, TurnMember } from "./turn-fanout.ts";
 
 /** What all streams of one kind and coding share. */
@@ -91,7 +93,7 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
   ) {}
 
   get address(): string {
-    return this.server.requestIP(this.request)?.address ?? "";
+    return plainAddress(this.server.requestIP(this.request)?.address ?? "");
   }
 
   get hearing(): Hearing {
@@ -317,4 +319,29 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
     this.#queueBytes = 0;
     this.#closed("the client went away");
   }
+}
+
+/** Of a client behind a trusted proxy. A class of its own: to the others a place for the address would be one more field. */
+class ForwardedStreamConnection extends StreamConnection {
+  readonly #address: string;
+
+  constructor(kind: StreamKind, server: Server<unknown>, request: Request, address: string) {
+    super(kind, server, request);
+    this.#address = address;
+  }
+
+  override get address(): string {
+    return this.#address;
+  }
+}
+
+export function streamConnection(
+  kind: StreamKind,
+  server: Server<unknown>,
+  request: Request,
+  forwarded: ForwardedReader | undefined,
+): StreamConnection {
+  const address = forwarded?.(request, server);
+  if (address === undefined) return new StreamConnection(kind, server, request);
+  return new ForwardedStreamConnection(kind, server, request, address);
 }

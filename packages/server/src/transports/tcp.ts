@@ -5,6 +5,7 @@
  * runtime's `end`: that closes at once, and unread input then makes the kernel throw away the goodbye (a reset instead of an end).
  */
 import type { Socket, TCPSocketListener } from "bun";
+import { plainAddress } from "../base/address-list.ts";
 import type { Disconnect } from "../base/failures.ts";
 import type { Logger } from "../base/log.ts";
 import type { Turn } from "../base/turn.ts";
@@ -27,6 +28,8 @@ export interface TcpListenerParts {
   readonly framing: Framing;
   readonly protocol: Protocol;
   readonly handshake: Handshake;
+  /** Why no more clients are taken at the moment. */
+  readonly refusal?: () => Disconnect | undefined;
   readonly messageBytesMax: number;
   /** After so long without a byte the kernel begins to ask whether the client is still there. */
   readonly keepAliveMs: number;
@@ -51,7 +54,9 @@ export function listenTcp(parts: TcpListenerParts): TCPSocketListener<TcpConnect
         socket.setKeepAlive(true, keepAliveMs);
         const connection = new TcpConnection(socket, shared);
         socket.data = connection;
-        connection.session = gateway.open(connection, protocol, handshake);
+        const refusal = parts.refusal?.();
+        const terms = refusal === undefined ? handshake : { channels: [], refusal };
+        connection.session = gateway.open(connection, protocol, terms);
       },
       data: (socket, bytes) => socket.data.received(bytes),
       drain: (socket) => socket.data.drained(),
@@ -93,7 +98,7 @@ export class TcpConnection implements Connection, TurnMember {
 
   get address(): string {
     // There is none once the socket is closed, which the types do not know.
-    return this.socket.remoteAddress ?? "";
+    return plainAddress(this.socket.remoteAddress ?? "");
   }
 
   get fanout(): TurnFanout {

@@ -6,6 +6,7 @@
  * reset it, so it never finds a dead peer (measured); pings are the core's.
  */
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
+import { plainAddress } from "../base/address-list.ts";
 import type { Disconnect } from "../base/failures.ts";
 import type { Connection, Fanout, Frame, Hearing } from "../ports/connection.ts";
 import type { Gateway, Handshake, SessionHandle } from "../ports/gateway.ts";
@@ -32,7 +33,7 @@ export class WebSocketConnection implements Connection {
 
   // Asked for rarely; kept as a string it would cost every connection some sixty bytes.
   get address(): string {
-    return this.socket?.remoteAddress ?? "";
+    return plainAddress(this.socket?.remoteAddress ?? "");
   }
 
   send(frames: readonly Frame[]): void {
@@ -90,6 +91,20 @@ export class WebSocketConnection implements Connection {
 
   cut(): void {
     this.socket?.terminate();
+  }
+}
+
+/** Of a client behind a trusted proxy. A class of its own: to the others a place for the address would be one more field. */
+export class ForwardedWebSocketConnection extends WebSocketConnection {
+  readonly #address: string;
+
+  constructor(fanout: WebSocketFanout, protocol: Protocol, handshake: Handshake | null, address: string) {
+    super(fanout, protocol, handshake);
+    this.#address = address;
+  }
+
+  override get address(): string {
+    return this.#address;
   }
 }
 

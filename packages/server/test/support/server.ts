@@ -6,7 +6,7 @@
  *     await server.publish("room:1", { text: "hi" });
  *     await server.stop();                     // graceful; removes the folder unless it was given
  *
- * Both secrets are configured, anybody may subscribe, nothing is logged; flags change that. `restart()` stops and starts
+ * Both secrets are configured, anybody may subscribe, nothing is logged, rates are not limited; flags change that. `restart()` stops and starts
  * again on the same ports and data.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -35,6 +35,12 @@ const DEFAULTS: Flags = {
   "channels-history": "everybody",
   "log-level": "silent",
   "drain-seconds": "2",
+  // A test that means a limit sets it; the others shall not depend on how fast the machine is.
+  "commands-per-second": "off",
+  "bytes-per-second": "off",
+  "publishes-per-second": "off",
+  "handshakes-per-second": "off",
+  "loop-lag-ms-max": "off",
 };
 
 export interface PublishResult {

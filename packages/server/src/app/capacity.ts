@@ -1,0 +1,79 @@
+/** Capacity: how many clients this machine has room for, found out at the start and watched over. */
+import { acceptingOf } from "../base/accepting.ts";
+import type { Clock } from "../base/clock.ts";
+import { descriptorLimit } from "../base/descriptors.ts";
+import type { Logger } from "../base/log.ts";
+import { LoopLag } from "../base/loop-lag.ts";
+import { memoryLimitBytes } from "../base/memory-limit.ts";
+import type { ListeningSocket } from "../base/user-timeout.ts";
+import type { Config } from "../config/schema.ts";
+import { forwardedReader } from "../transports/client-address.ts";
+import { Admission } from "./admission.ts";
+import { DescriptorWatch, type Marks, marksOf } from "./descriptor-watch.ts";
+import type { Door } from "./door.ts";
+
+/** Where the limit of descriptors cannot be read. */
+const CONNECTIONS_UNKNOWN = 10_000;
+
+const MEMORY_SHARE = 0.8;
+
+export interface Capacity {
+  readonly door: Door & { readonly admission: Admission };
+  /** What stands in the log at the start. */
+  readonly shown: {
+    readonly connectionsMax: number;
+    readonly memoryBytesMax: number;
+    readonly descriptors: number | undefined;
+  };
+  /** From now on the server stops accepting on these sockets when descriptors run out. */
+  watch(sockets: readonly ListeningSocket[]): void;
+  stop(): void;
+}
+
+export function capacityOf(config: Config, connections: () => number, clock: Clock, log: Logger): Capacity {
+  const descriptors = descriptorLimit();
+  const marks = descriptors === undefined ? undefined : marksOf(descriptors);
+  const connectionsMax = config.connectionsMax ?? marks?.connections ?? CONNECTIONS_UNKNOWN;
+  const memoryBytesMax = config.memoryBytesMax ?? Math.floor(memoryLimitBytes() * MEMORY_SHARE);
+  const lag = new LoopLag(clock);
+  const admission = new Admission({
+    clock,
+    log,
+    connections,
+    connectionsMax,
+    handshakesPerSecond: config.handshakesPerSecond === "off" ? Infinity : config.handshakesPerSecond,
+    lagMs: () => lag.ms(),
+    loopLagMsMax: config.loopLagMsMax === "off" ? Infinity : config.loopLagMsMax,
+    memoryBytes: () => process.memoryUsage.rss(),
+    memoryBytesMax,
+    collect: () => Bun.gc(false),
+  });
+  if (marks !== undefined && connectionsMax > marks.connections) {
+    log.warn("more connections than descriptors", { connectionsMax, descriptors, room: marks.connections });
+  }
+  let watch: DescriptorWatch | undefined;
+  return {
+    door: { clock, admission, forwarded: forwardedReader(config.trustedProxies, config.forwardedHeader, log) },
+    shown: { connectionsMax, memoryBytesMax, descriptors },
+    watch(sockets) {
+      watch?.stop();
+      watch = marks && watchOf(marks, sockets, clock, log);
+    },
+    stop() {
+      watch?.stop();
+      lag.stop();
+    },
+  };
+}
+
+function watchOf(
+  marks: Marks,
+  sockets: readonly ListeningSocket[],
+  clock: Clock,
+  log: Logger,
+): DescriptorWatch | undefined {
+  const accepting = acceptingOf(sockets);
+  if (typeof accepting !== "string") return new DescriptorWatch(marks, accepting, clock, log);
+  log.warn("cannot stop accepting when descriptors run out", { reason: accepting });
+  return undefined;
+}

@@ -1,0 +1,40 @@
+/** Lists of network addresses: single ones, ranges (CIDR), and the word `loopback`. */
+import { BlockList, isIP } from "node:net";
+
+const LOOPBACK = ["127.0.0.0/8", "::1"] as const;
+
+/** What is wrong with an entry; undefined: nothing. */
+export function addressFault(entry: string): string | undefined {
+  if (entry === "loopback") return undefined;
+  const [address = "", bits, ...more] = entry.split("/");
+  const family = address.includes("%") ? 0 : isIP(address);
+  if (family === 0) return "this is no IP address";
+  if (bits === undefined) return undefined;
+  const most = family === 4 ? 32 : 128;
+  const good = more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
+  return good ? undefined : `behind the / stands a number of bits, from 0 to ${most}`;
+}
+
+/** Makes the check whether an address is in the list. The entries have been checked. */
+export function addressList(entries: readonly string[]): (address: string) => boolean {
+  if (entries.length === 0) return () => false;
+  const list = new BlockList();
+  for (const entry of entries.flatMap((one) => (one === "loopback" ? LOOPBACK : [one]))) {
+    const [address = "", bits] = entry.split("/");
+    const family = isIP(address) === 6 ? "ipv6" : "ipv4";
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return (address) => {
+    const plain = plainAddress(address);
+    const family = isIP(plain);
+    return family !== 0 && list.check(plain, family === 6 ? "ipv6" : "ipv4");
+  };
+}
+
+/** An address without its zone; one of IPv4 that comes as IPv6 (`::ffff:192.0.2.1`) as what it is. */
+export function plainAddress(address: string): string {
+  const [bare = ""] = address.split("%");
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(bare);
+  return mapped?.[1] ?? bare;
+}

@@ -1,0 +1,66 @@
+/** The few functions of the C library that the runtime has no other way to (Linux). Loaded when first used; throws where that fails. */
+import { dlopen, ptr } from "bun:ffi";
+import { readdirSync } from "node:fs";
+
+const SOL_SOCKET = 1;
+const SO_ACCEPTCONN = 30;
+const AF_INET = 2;
+const AF_INET6 = 10;
+/** Of `sockaddr_in6`, the larger one. */
+const ADDRESS_BYTES = 28;
+
+export type Library = ReturnType<typeof load>["symbols"];
+
+let library: Library | undefined;
+
+export function openLibrary(): Library {
+  return (library ??= loadAny());
+}
+
+function loadAny(): Library {
+  try {
+    return load("libc.so.6").symbols;
+  } catch {
+    // Alpine's has another name.
+    return load(`libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`).symbols;
+  }
+}
+
+function load(name: string) {
+  return dlopen(name, {
+    setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+    getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+    bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+    listen: { args: ["i32", "i32"], returns: "i32" },
+    shutdown: { args: ["i32", "i32"], returns: "i32" },
+    epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+  });
+}
+
+/** The runtime does not tell the descriptor of its web server: it is what listens on this port. */
+export function findListeners(library: Library, port: number): number[] {
+  const descriptors = readdirSync("/proc/self/fd").map(Number);
+  return descriptors.filter((fd) => listens(library, fd) && portOf(addressOf(library, fd)) === port);
+}
+
+function listens(library: Library, fd: number): boolean {
+  const value = new Int32Array(1);
+  const length = new Uint32Array([value.byteLength]);
+  return library.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ptr(value), ptr(length)) === 0 && value[0] === 1;
+}
+
+/** The socket's own address as the kernel writes it. */
+export function addressOf(library: Library, fd: number): Uint8Array | undefined {
+  const address = new Uint8Array(ADDRESS_BYTES);
+  const length = new Uint32Array([ADDRESS_BYTES]);
+  if (library.getsockname(fd, ptr(address), ptr(length)) !== 0) return undefined;
+  return address.subarray(0, length[0]);
+}
+
+export function portOf(address: Uint8Array | undefined): number | undefined {
+  if (address === undefined) return undefined;
+  const view = new DataView(address.buffer, address.byteOffset);
+  const family = view.getUint16(0, true);
+  return family === AF_INET || family === AF_INET6 ? view.getUint16(2) : undefined;
+}
