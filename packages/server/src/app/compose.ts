@@ -14,6 +14,7 @@ import { openMemoryEngine } from "../engines/memory/engine.ts";
 import { openSqliteEngine } from "../engines/sqlite/engine.ts";
 import type { Sink } from "../ports/broker.ts";
 import type { Engine, EngineSettings } from "../ports/engine.ts";
+import { openHooks } from "./hooks.ts";
 
 export interface Composition extends CoreParts {
   readonly turn: Turn;
@@ -39,6 +40,7 @@ export function compose(config: Config, settings: Settings, log: Logger): Compos
   // Before anything is opened: keys that cannot be used keep the server from starting.
   const keys = configuredKeys(config.tokenSecret, config.tokenKeys);
   let engine: Engine | undefined;
+  const hooks = openHooks(config, clock, log);
   const core = createCore({
     settings,
     clock,
@@ -51,7 +53,7 @@ export function compose(config: Config, settings: Settings, log: Logger): Compos
       audience: config.tokenAudience,
       issuer: config.tokenIssuer,
     }),
-    hooks: {},
+    hooks: hooks.hooks,
     openEngine: (sink) => (engine = open(sink)),
   });
   if (engine === undefined) throw new Error("the core has opened no engine");
@@ -63,6 +65,7 @@ export function compose(config: Config, settings: Settings, log: Logger): Compos
     turn,
     stop() {
       published?.stop();
+      hooks.stop();
       core.stop();
     },
   };

@@ -44,7 +44,10 @@ function hookFaults(config: Config, fault: (path: string, message: string) => vo
   if (hookUrl === undefined) {
     const places: [string, NamespaceOptions][] = [
       ["channels", channels],
-      ...Object.entries(namespaces).map(([name, options]): [string, NamespaceOptions] => [`namespaces.${name}`, options]),
+      ...Object.entries(namespaces).map(([name, options]): [string, NamespaceOptions] => [
+        `namespaces.${name}`,
+        options,
+      ]),
     ];
     for (const [place, options] of places) {
       for (const action of ["subscribe", "publish", "presence", "history"] as const) {
