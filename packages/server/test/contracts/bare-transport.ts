@@ -57,6 +57,7 @@ export function bareTransportContract(transport: BareTransport): void {
       for (const peer of peers.splice(0)) peer.drop();
       // Some have no channel of their own: the next client is told from the last one by the count.
       await until("nobody is there", async () => {
+        if (!transport.noticesLeaving) await server.publish(fresh(), "is anybody there?");
         const { body } = await server.api("GET", "/api/stats");
         const { sessions, subscriptions, channels } = body as Record<string, number>;
         return sessions === 0 && subscriptions === 0 && channels === 0;

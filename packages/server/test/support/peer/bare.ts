@@ -23,6 +23,8 @@ export interface BareTransport {
   readonly channelOf?: (target: BareTarget) => string;
   /** A message is a line: what holds line breaks comes as JSON text. */
   readonly lines: boolean;
+  /** That a client has gone is noticed at once; else with the next publication, or by the kernel: there is nothing to try it with. */
+  readonly noticesLeaving: boolean;
   /** The end is told by a close code. */
   readonly tellsEnd: boolean;
   open(target: BareTarget, wishes: BareWishes): Promise<Peer>;
@@ -40,6 +42,7 @@ function webSocket(name: string, pathOf: (wishes: BareWishes) => string): BareTr
   return {
     name,
     lines: false,
+    noticesLeaving: true,
     tellsEnd: true,
     async open(target, wishes) {
       const peer = new Peer({});
@@ -70,6 +73,7 @@ function tcp(framing: "text" | "frame", readerFor: (onMessage: (text: string) =>
   return {
     name: `tcp ${framing}`,
     lines: framing === "text",
+    noticesLeaving: framing === "text",
     tellsEnd: false,
     channelOf: (target) => target[framing].channel,
     async open(target) {
@@ -89,6 +93,7 @@ function answer(path: "/sse" | "/stream", readerFor: (peer: Peer) => Reader): Ba
   return {
     name: `${path} with bare data`,
     lines: path === "/stream",
+    noticesLeaving: true,
     tellsEnd: false,
     open: (target, wishes) =>
       oneWay(path, () => ({ method: "GET", path, query: queryOf(wishes, false) }), readerFor).open(target, {}),
