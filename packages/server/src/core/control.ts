@@ -24,7 +24,7 @@ import { entryOf, readHistory } from "./actions/read.ts";
 import type { Core } from "./deps.ts";
 import { part } from "./join.ts";
 import { endForbidden } from "./narrowing.ts";
-import { forgetForResume, keepLuggage } from "./resume.ts";
+import { keepLuggage } from "./resume.ts";
 import { lift, revocationOf, revoke } from "./revocations.ts";
 import { refusalOfGift } from "./rights.ts";
 import type { Session, SessionLuggage } from "./model.ts";
@@ -123,11 +123,7 @@ export class CoreControl implements Control {
     const { revokeMs } = options;
     if (revokeMs !== undefined) await revoke(this.core, user, revokeMs);
     const sessions = this.core.sessions.ofUser(user);
-    for (const session of sessions) {
-      this.#disconnect(session, options);
-      // It may be told to come back, but as nobody that it was.
-      if (revokeMs !== undefined) forgetForResume(this.core, session);
-    }
+    for (const session of sessions) this.#disconnect(session, options);
     return sessions.length;
   }
 

@@ -50,12 +50,12 @@ export async function readOpening(
   const linesMax = limits.channelsMax + 1;
   if (lines.length > linesMax) throw new Disconnect("badRequest", `at most ${linesMax} frames`);
   const { token, requestToken, session, channels, since } = handshake;
-  const saysNothing = lines.length === 0 && channels.length === 0 && session === undefined;
-  // There is nothing else to wait for.
-  if (saysNothing && requestToken !== undefined) handshake = { ...handshake, token: requestToken };
-  else if (lines.length === 0 && channels.length === 0 && token === undefined && session === undefined) {
+  const asksNothing = lines.length === 0 && channels.length === 0 && session === undefined;
+  if (asksNothing && token === undefined && requestToken === undefined) {
     throw new Disconnect("badRequest", "name what to subscribe to: ?channels=a,b or frames in the body");
   }
+  // There is nothing else to wait for.
+  if (asksNothing && token === undefined) handshake = { ...handshake, token: requestToken };
   if (since instanceof Map) lines = lines.map((line) => withPositions(line, since));
   return { handshake, lines, parameters, quiet: flagOf(parameters, "quiet") || since instanceof Map };
 }

@@ -35,6 +35,7 @@ const DEFAULTS: Flags = {
   "channels-history": "everybody",
   "log-level": "silent",
   "drain-seconds": "2",
+  "token-grace-seconds": "0",
   // A test that means a limit sets it; the others shall not depend on how fast the machine is.
   "commands-per-second": "off",
   "bytes-per-second": "off",
