@@ -41,13 +41,13 @@ const Connect = z.object({
     .transform(String)
     .superRefine((user, context) => issue(context, userFault(user)))
     .nullish(),
-  info: z.unknown(),
+  info: z.unknown().optional(),
   channels: z
     .array(z.string().superRefine((channel, context) => issue(context, channelFault(channel))))
     .max(LIST_MAX)
     .nullish(),
   expiresInSeconds: z.number().positive().nullish(),
-  data: z.unknown(),
+  data: z.unknown().optional(),
 });
 
 const Publish = z.object({
