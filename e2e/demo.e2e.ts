@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ServerProcess, spawnBareServer } from "longwire/test/server-process";
 import type { Browser, Page } from "playwright-core";
+import { BlockingProxy } from "./support/blocking-proxy.ts";
 import { startProxy } from "./support/cutting-proxy.ts";
 import { startChromium } from "./support/chromium.ts";
 import { until } from "./support/wait.ts";
@@ -57,6 +58,17 @@ async function pasteCurl(text: string): Promise<void> {
     stderr: "pipe",
   });
   expect(await shell.exited).toBe(0);
+}
+
+/** As a backend would. */
+async function publish(data: Readonly<Record<string, string>>): Promise<void> {
+  const key = readFileSync(join(server.dataDir, "api-key"), "utf8").trim();
+  const response = await fetch(`${server.url}/api/publish`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify({ channel: "demo:lobby", data }),
+  });
+  if (!response.ok) throw new Error(await response.text());
 }
 
 async function shows(page: Page, texts: readonly string[]): Promise<void> {
@@ -130,6 +142,108 @@ test("a page turned and turned back misses nothing, and nobody sees it leave", a
   expect(await watcher.getByTestId("messages").textContent()).not.toContain("Turner left");
   expect(await watcher.getByTestId("members").textContent()).toContain("Turner");
 });
+
+const TRANSPORTS = ["websocket", "stream", "sse", "poll"] as const;
+
+async function choose(page: Page, transport: (typeof TRANSPORTS)[number] | "automatic"): Promise<void> {
+  await page.getByTestId("transport").selectOption(transport);
+  if (transport !== "automatic") await isConnectedBy(page, transport);
+}
+
+async function isConnectedBy(page: Page, transport: (typeof TRANSPORTS)[number]): Promise<void> {
+  await page.locator(`[data-testid=state][data-status=connected][data-transport=${transport}]`).waitFor();
+}
+
+test("pages on different transports are in one room", async () => {
+  const pages = await Promise.all(
+    TRANSPORTS.map(async (transport) => {
+      const page = await enter(`By-${transport}`, "en-US");
+      await choose(page, transport);
+      return page;
+    }),
+  );
+  for (const [at, page] of pages.entries()) await say(page, `said-over-${TRANSPORTS[at]}`);
+  const texts = TRANSPORTS.map((transport) => `said-over-${transport}`);
+  for (const page of pages) {
+    await shows(page, texts);
+    for (const transport of TRANSPORTS) {
+      await until(
+        `By-${transport} is listed`,
+        async () => (await page.getByTestId("members").textContent())?.includes(`By-${transport}`) === true,
+      );
+    }
+  }
+  // By the keyboard alone: from WebSocket, the second of the list, three down.
+  const [page] = pages as [Page];
+  await page.getByTestId("transport").focus();
+  for (let step = 0; step < 3; step++) await page.keyboard.press("ArrowDown");
+  await isConnectedBy(page, "poll");
+  expect(await page.getByTestId("state").textContent()).toBe("Connected · Long polling");
+  await Promise.all(pages.map((each) => each.close()));
+}, 120_000);
+
+test("changing the transport loses nothing, repeats nothing, and nobody sees it", async () => {
+  const watcher = await enter("Lookout", "en-US");
+  const page = await enter("Changer", "en-US");
+  await until(
+    "the watcher sees the changer",
+    async () => (await watcher.getByTestId("members").textContent())?.includes("Changer") === true,
+  );
+  const texts: string[] = [];
+  const changes = new AbortController();
+  const speaking = (async () => {
+    for (let count = 0; !changes.signal.aborted; count++) {
+      const text = `while-changing-${count}.`;
+      await publish({ name: "curl", text });
+      texts.push(text);
+      await Bun.sleep(100);
+    }
+  })();
+  for (const [at, transport] of [...TRANSPORTS, ...TRANSPORTS.toReversed(), "automatic" as const].entries()) {
+    // Said in the moment of the change: it is on its way over what is being left.
+    await say(page, `mine-${at}.`);
+    await choose(page, transport);
+    texts.push(`mine-${at}.`);
+  }
+  changes.abort();
+  await speaking;
+  for (const each of [page, watcher]) await shows(each, texts);
+  const order = (await page.getByTestId("message").allTextContents()).flatMap(
+    (text) => /while-changing-(\d+)\./.exec(text)?.[1] ?? [],
+  );
+  expect(order.map(Number)).toEqual(order.map(Number).toSorted((a, b) => a - b));
+  await Bun.sleep(3500);
+  const log = (await watcher.getByTestId("messages").textContent()) ?? "";
+  expect(log).not.toContain("Changer left");
+  expect(log.split("Changer joined")).toHaveLength(2);
+  await Promise.all([page.close(), watcher.close()]);
+}, 120_000);
+
+test.each([
+  ["refuses", 403],
+  ["swallows", "silence"],
+] as const)(
+  "a network that %s WebSockets: the page finds another way by itself, and knows it for the visit",
+  async (what, way) => {
+    const proxy = new BlockingProxy(() => server.url);
+    proxy.way = way;
+    const page = await enter(`Behind-${what}`, "en-US", proxy.url);
+    await isConnectedBy(page, "stream");
+    await say(page, `said-behind-${what}`);
+    const other = await enter(`Before-${what}`, "en-US");
+    await shows(other, [`said-behind-${what}`]);
+    await say(other, `heard-behind-${what}`);
+    await shows(page, [`heard-behind-${what}`]);
+    // What worked is where the next page begins, though it would get through now.
+    proxy.way = "through";
+    await page.reload();
+    await isConnectedBy(page, "stream");
+    await shows(page, [`heard-behind-${what}`]);
+    await Promise.all([page.close(), other.close()]);
+    await proxy.stop();
+  },
+  60_000,
+);
 
 test("what strangers write is text, never markup", async () => {
   const page = await enter("<b>Eve</b>", "en-US");

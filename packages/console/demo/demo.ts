@@ -1,10 +1,10 @@
 /** The demo chat: asks for a name, enters the room of the url's hash, and shows what happens. */
-import { Client } from "@longwire/client";
 import { channelFault } from "@longwire/protocol";
 import { byId, make, makeDisc, recall, remember } from "./dom.ts";
 import { Log } from "./log.ts";
 import { newId, Room, type RoomEvents } from "./room.ts";
 import { Status } from "./status.ts";
+import { TransportSwitch } from "./transport-switch.ts";
 import { type Language, type Word, Words } from "./words.ts";
 
 const LOBBY = "lobby";
@@ -20,8 +20,9 @@ const messageInput = byId("message-input") as HTMLTextAreaElement;
 const membersPanel = byId("members-panel");
 const membersToggle = byId("members-toggle");
 
-const client = new Client(undefined, { persist: "session" });
 const status = new Status(words, () => client.connect());
+const transport = new TransportSwitch(words, change);
+let client = transport.makeClient();
 client.on("state", (state) => status.show(state));
 
 const self = { id: recall("longwire demo id") ?? newId(), name: recall("longwire demo name") ?? "" };
@@ -77,6 +78,21 @@ function enter(): void {
   messageInput.focus();
 }
 
+/** Goes on in the same room by another way: nobody sees somebody leave, nothing is lost and nothing comes twice. */
+function change(): void {
+  const before = room;
+  const { pending } = log;
+  before?.release();
+  client.disconnect();
+  client = transport.makeClient();
+  client.on("state", (state) => status.show(state));
+  if (before === undefined) return;
+  room = new Room(client, `demo:${roomName()}`, { ...self }, events, before.isLoaded);
+  client.connect();
+  // Whether they arrived is not known; said again with the same key, they are stored once.
+  for (const message of pending) void room.publish(message);
+}
+
 function ask(): void {
   app.hidden = true;
   welcome.hidden = false;
@@ -105,6 +121,7 @@ function draw(): void {
   byId("send").ariaLabel = words.say("send");
   byId("messages").ariaLabel = `#${name}`;
   status.draw();
+  transport.draw();
   drawMembers();
   drawTitle();
 }

@@ -32,18 +32,20 @@ export function paint(element: HTMLElement, name: string): void {
   element.style.setProperty("--hue", String(Math.round((hash * 137.508) % 360)));
 }
 
-/** What this browser keeps for the page. Where the user forbids that, the page works all the same and forgets. */
-export function recall(key: string): string | null {
+/** What this browser, or this tab, keeps for the page. Where the user forbids that, the page works all the same and forgets. */
+export type Keeper = "localStorage" | "sessionStorage";
+
+export function recall(key: string, keeper: Keeper = "localStorage"): string | null {
   try {
-    return localStorage.getItem(key);
+    return globalThis[keeper].getItem(key);
   } catch {
     return null;
   }
 }
 
-export function remember(key: string, value: string): void {
+export function remember(key: string, value: string, keeper: Keeper = "localStorage"): void {
   try {
-    localStorage.setItem(key, value);
+    globalThis[keeper].setItem(key, value);
   } catch {
     // Full or forbidden: the next visit begins anew.
   }

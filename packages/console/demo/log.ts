@@ -56,6 +56,13 @@ export class Log {
     this.#scroll();
   }
 
+  /** Own messages of which nobody knows yet whether they arrived. */
+  get pending(): ChatMessage[] {
+    return [...this.#own.values()]
+      .filter(({ element }) => element.dataset["state"] === "pending")
+      .map(({ message }) => message);
+  }
+
   /** Says everything again, in the language of now. */
   redraw(): void {
     for (const element of this.#list.querySelectorAll("*")) {

@@ -52,7 +52,8 @@ export class Room {
   /** What arrives while the history is fetched anew. */
   #held: Message<Json>[] | undefined;
 
-  constructor(client: Client, name: string, self: Self, events: RoomEvents) {
+  /** `goesOn`: another room on the same session showed everything up to where the client left the channel. */
+  constructor(client: Client, name: string, self: Self, events: RoomEvents, goesOn: boolean = false) {
     this.#client = client;
     this.#self = self;
     this.#events = events;
@@ -68,13 +69,26 @@ export class Room {
       }),
       client.on("state", ({ status }) => status === "connected" && void this.#load()),
     ];
-    void this.#load();
+    if (goesOn) {
+      this.#loaded = true;
+      channel.subscribe();
+    } else void this.#load();
+  }
+
+  /** What was said so far is shown: another room may go on from here. */
+  get isLoaded(): boolean {
+    return this.#loaded && this.#held === undefined;
   }
 
   close(): void {
+    this.release();
+    this.#channel.unsubscribe();
+  }
+
+  /** Says nothing any more, and leaves the subscription to the room that goes on. */
+  release(): void {
     this.#closed = true;
     for (const off of this.#off) off();
-    this.#channel.unsubscribe();
   }
 
   send(text: string): void {

@@ -26,10 +26,14 @@ export class Status {
   }
 
   draw(): void {
-    const { status } = this.#shown;
+    const state = this.#shown;
+    const { status } = state;
+    const transport = state.status === "connected" ? state.transport : undefined;
     this.#state.dataset["status"] = status;
+    this.#state.dataset["transport"] = transport ?? "";
     // The countdown stands in the notice: a screen reader shall hear of the change, not of every second.
-    const text = this.#words.say(status);
+    const text =
+      transport === undefined ? this.#words.say(status) : `${this.#words.say(status)} · ${this.#words.say(transport)}`;
     if (this.#state.textContent !== text) this.#state.textContent = text;
     this.#tick();
   }
