@@ -209,18 +209,19 @@ export function transportContract(transport: Transport): void {
       });
 
       // A word of the frame `subscribe`; queries have none for it.
-      test.if(can.frames)("[PU-5] [SD-2] `echo: false` leaves out one's own, said by whatever way", async () => {
-        const channel = fresh();
-        const peer = await open({ subscribe: [{ channel, echo: false }] });
-        const other = await open({ subscribe: on(channel) });
-        for (const data of ["mine", "mine too"]) {
-          const reply = await transport.say(targetOf(server), peer, { type: "publish", channel, data });
-          expect(reply).toMatchObject({ type: "published", channel });
-        }
-        await server.publish(channel, "theirs");
-        expect(await other.offsets(channel, 3)).toEqual([1, 2, 3]);
-        expect(await peer.offsets(channel, 1)).toEqual([3]);
-      });
+      if (can.frames)
+        test("[PU-5] [SD-2] `echo: false` leaves out one's own, said by whatever way", async () => {
+          const channel = fresh();
+          const peer = await open({ subscribe: [{ channel, echo: false }] });
+          const other = await open({ subscribe: on(channel) });
+          for (const data of ["mine", "mine too"]) {
+            const reply = await transport.say(targetOf(server), peer, { type: "publish", channel, data });
+            expect(reply).toMatchObject({ type: "published", channel });
+          }
+          await server.publish(channel, "theirs");
+          expect(await other.offsets(channel, 3)).toEqual([1, 2, 3]);
+          expect(await peer.offsets(channel, 1)).toEqual([3]);
+        });
     });
 
     describe("recovery", () => {
@@ -271,36 +272,40 @@ export function transportContract(transport: Transport): void {
     });
 
     // Presence, events and their data are words of the frame `subscribe`; queries have none for them.
-    describe.if(can.frames)("presence", () => {
-      test("[PR-4] [PR-7] who comes and goes is seen, [PR-5] who comes back in time is not", async () => {
-        const channel = fresh();
-        const watcher = await open({ subscribe: [{ channel, events: true }] }, WEBSOCKET);
-        const token = await server.token({ sub: "ann" });
-        const wishes = { token, subscribe: [{ channel, presence: { mood: "good" } }] };
-        let ann = await open(wishes);
-        expect(await watcher.next("join")).toMatchObject({ channel, member: { user: "ann", data: { mood: "good" } } });
-        for (let round = 0; round < 3; round++) {
+    if (can.frames)
+      describe("presence", () => {
+        test("[PR-4] [PR-7] who comes and goes is seen, [PR-5] who comes back in time is not", async () => {
+          const channel = fresh();
+          const watcher = await open({ subscribe: [{ channel, events: true }] }, WEBSOCKET);
+          const token = await server.token({ sub: "ann" });
+          const wishes = { token, subscribe: [{ channel, presence: { mood: "good" } }] };
+          let ann = await open(wishes);
+          expect(await watcher.next("join")).toMatchObject({
+            channel,
+            member: { user: "ann", data: { mood: "good" } },
+          });
+          for (let round = 0; round < 3; round++) {
+            ann.drop();
+            ann = await open(ann.luggage(wishes.subscribe));
+          }
+          await Bun.sleep(500);
+          expect(watcher.frames.filter(({ type }) => type === "join" || type === "leave")).toHaveLength(1);
           ann.drop();
-          ann = await open(ann.luggage(wishes.subscribe));
-        }
-        await Bun.sleep(500);
-        expect(watcher.frames.filter(({ type }) => type === "join" || type === "leave")).toHaveLength(1);
-        ann.drop();
-        expect(await watcher.next("leave")).toMatchObject({ channel, member: { user: "ann" } });
-      });
+          expect(await watcher.next("leave")).toMatchObject({ channel, member: { user: "ann" } });
+        });
 
-      test("[PR-7] others' coming and going is told on this transport", async () => {
-        const channel = fresh();
-        const peer = await open({ subscribe: [{ channel, events: true }] });
-        const token = await server.token({ sub: "ann" });
-        const ann = await open({ token, subscribe: [{ channel, presence: true }] }, WEBSOCKET);
-        await peer.until("the join", () => peer.frames.some(({ type }) => type === "join"));
-        if (!can.stall) return ann.drop();
-        // Whoever polls is away between two polls, and events are kept nowhere; the first one found it waiting.
-        ann.drop();
-        expect(await peer.next("leave")).toMatchObject({ member: { user: "ann" } });
+        test("[PR-7] others' coming and going is told on this transport", async () => {
+          const channel = fresh();
+          const peer = await open({ subscribe: [{ channel, events: true }] });
+          const token = await server.token({ sub: "ann" });
+          const ann = await open({ token, subscribe: [{ channel, presence: true }] }, WEBSOCKET);
+          await peer.until("the join", () => peer.frames.some(({ type }) => type === "join"));
+          if (!can.stall) return ann.drop();
+          // Whoever polls is away between two polls, and events are kept nowhere; the first one found it waiting.
+          ann.drop();
+          expect(await peer.next("leave")).toMatchObject({ member: { user: "ann" } });
+        });
       });
-    });
 
     describe("goodbyes", () => {
       for (const [reconnect, code] of [
@@ -369,20 +374,20 @@ export function transportContract(transport: Transport): void {
     });
 
     // A waiting poll is answered within its own time, which its client has chosen: it needs no other sign.
-    test.if(can.heartbeat)("[LI-1] [ES-6] [HS-2] [TC-7] a silent server shows that it is there", async () => {
-      const server = await startServer({ ...FLAGS, "ping-interval-ms": "1000", "ping-timeout-ms": "60000" });
-      // On TCP for those alone who ask: lines typed by hand are not to be answered by pings.
-      const peer = await openOn(server, { subscribe: [{ channel: "a" }], ...(can.frames && { ping: true }) });
-      await peer.until("two heartbeats", () => peer.beats >= 2);
-      expect(peer.isEnded).toBeFalse();
-      peer.drop();
-      await server.stop();
-    });
+    if (can.heartbeat)
+      test("[LI-1] [ES-6] [HS-2] [TC-7] a silent server shows that it is there", async () => {
+        const server = await startServer({ ...FLAGS, "ping-interval-ms": "1000", "ping-timeout-ms": "60000" });
+        // On TCP for those alone who ask: lines typed by hand are not to be answered by pings.
+        const peer = await openOn(server, { subscribe: [{ channel: "a" }], ...(can.frames && { ping: true }) });
+        await peer.until("two heartbeats", () => peer.beats >= 2);
+        expect(peer.isEnded).toBeFalse();
+        peer.drop();
+        await server.stop();
+      });
 
     // What waits for a poll is one answer, bounded as such: nothing grows behind it.
-    test.if(can.stall)(
-      "[P4] [BY-7] a reader that stops is ended once its budget is full, others get everything, and it recovers",
-      async () => {
+    if (can.stall)
+      test("[P4] [BY-7] a reader that stops is ended once its budget is full, others get everything, and it recovers", async () => {
         const server = await startServer({
           ...FLAGS,
           "channels-history-size": "100000",
@@ -415,8 +420,7 @@ export function transportContract(transport: Transport): void {
         again.drop();
         other.drop();
         await server.stop();
-      },
-    );
+      });
   });
 }
 
