@@ -7,6 +7,7 @@ import { freePort, type ServerProcess, spawnServer } from "longwire/test/server-
 import { startProxy } from "./support/cutting-proxy.ts";
 import { Roamer } from "./support/roamer.ts";
 import { until } from "./support/wait.ts";
+import { WANDERED, Wanderer } from "./support/wanderer.ts";
 
 const QUICK = { backoff: { minMs: 5, maxMs: 100 }, resetOn: "open" } as const;
 
@@ -188,6 +189,28 @@ async function isAccepted(publications: readonly object[]): Promise<boolean> {
   if (answer?.status !== 200) return false;
   return (answer.body as { results: object[] }).results.every((result) => !("error" in result));
 }
+
+test("[P2] [P3] [OW-4] pages that come back on another transport each time, cut at random: nothing lost, nothing twice, in order", async () => {
+  const COUNT = 3000;
+  server = await spawnServer({ "channels-history-size": "20000", "recovery-max": "20000" });
+  const proxy = startProxy(Number(new URL(server.url).port));
+  const pages = upTo(8).map((n) => new Wanderer({ url: proxy.url, channel: "a", random: new Random(n) }));
+  await until("all are subscribed", () => pages.every(({ wasSubscribed }) => wasSubscribed));
+  const cutting = setInterval(() => proxy.cut(0.02), 20);
+  for (let data = 1; data <= COUNT; data += 10) {
+    const publications = upTo(10).map((n) => ({ channel: "a", data: data + n - 1 }));
+    expect((await server.api("POST", "/api/batch", { publications })).status).toBe(200);
+    await Bun.sleep(5);
+  }
+  clearInterval(cutting);
+  await until("everybody has everything", () => pages.every(({ offsets }) => offsets.at(-1) === COUNT));
+  for (const page of pages) {
+    await page.stop();
+    expect(page.offsets).toEqual(upTo(COUNT));
+    expect(page.visits).toEqual(new Set(WANDERED));
+  }
+  proxy.stop();
+}, 180_000);
 
 test("[RE-5] a reader that comes back after its history is gone is told, with the new position", async () => {
   server = await spawnServer({ "channels-history-size": "10" });
