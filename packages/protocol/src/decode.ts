@@ -189,7 +189,7 @@ class Reader {
   json(key: string): Json | undefined {
     const value = this.fields[key];
     if (depthOf(value, this.depthMax) > this.depthMax) {
-      throw new CommandFault("tooDeep", `\`${key}\` is nested deeper than ${this.depthMax} levels`, this.id);
+      throw new CommandFault("tooDeep", `\`${key}\` is nested deeper than ${this.depthMax} levels (depthMax)`, this.id);
     }
     return value as Json | undefined;
   }

@@ -46,5 +46,5 @@ function refuseCut(): never {
 }
 
 function tooLarge(bytesMax: number): ReplyError {
-  return new ReplyError("tooLarge", `the body is longer than ${bytesMax} bytes`);
+  return new ReplyError("tooLarge", `the body is longer than ${bytesMax} bytes (bodyBytesMax)`);
 }

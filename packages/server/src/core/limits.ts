@@ -111,7 +111,7 @@ export class Limits {
    */
   refusalOfCommand(allowance: Allowance, bytes: number): ReplyError | undefined {
     const { commandsPerSecond, bytesPerSecond } = this.settings;
-    this.#refill(allowance);
+    this.#refill(allowance, 1, bytes, 0);
     if (allowance.commands >= 0 && allowance.bytes >= 0) return undefined;
     const refusal: Refusal =
       allowance.commands < 0
@@ -133,7 +133,7 @@ export class Limits {
   publish(session: Session): void {
     const allowance = (session.allowance ??= this.newAllowance());
     if (--allowance.publishes < 0) {
-      this.#refill(allowance);
+      this.#refill(allowance, 0, 0, 1);
       if (allowance.publishes < 0) {
         const { publishesPerSecond } = this.settings;
         const retryMs = msUntil(allowance.publishes, publishesPerSecond);
@@ -195,16 +195,17 @@ export class Limits {
     throw new ReplyError("unavailable", limit, CROWDED_AFTER_MS);
   }
 
-  #refill(allowance: Allowance): void {
+  /** `ofCommands` and the like: what was taken already, and counts from when there is more again. */
+  #refill(allowance: Allowance, ofCommands: number, ofBytes: number, ofPublishes: number): void {
     const { commandsPerSecond, bytesPerSecond, publishesPerSecond } = this.settings;
     const { commands, bytes, publishes } = this.#bursts;
     const now = this.clock.uptime();
     const seconds = (now - allowance.filledAt) / 1000;
     allowance.filledAt = now;
     // Fractions are kept: somebody who asks every millisecond shall not be refused for ever.
-    allowance.commands = refilled(allowance.commands, commandsPerSecond, seconds, commands);
-    allowance.bytes = refilled(allowance.bytes, bytesPerSecond, seconds, bytes);
-    allowance.publishes = refilled(allowance.publishes, publishesPerSecond, seconds, publishes);
+    allowance.commands = refilled(allowance.commands, commandsPerSecond * seconds, commands - ofCommands);
+    allowance.bytes = refilled(allowance.bytes, bytesPerSecond * seconds, bytes - ofBytes);
+    allowance.publishes = refilled(allowance.publishes, publishesPerSecond * seconds, publishes - ofPublishes);
     if (allowance.commands >= commands / 2) allowance.refused = 0;
   }
 }
@@ -224,9 +225,9 @@ function take(buckets: TokenBuckets, key: string, clock: Clock, limit: string): 
   if (retryMs > 0) throw new ReplyError("rateLimited", limit, retryMs);
 }
 
-function refilled(left: number, perSecond: number, seconds: number, burst: number): number {
-  // Nothing of infinitely much is no number.
-  return perSecond === Infinity ? Infinity : Math.min(burst, left + seconds * perSecond);
+function refilled(left: number, gained: number, most: number): number {
+  // No time of an unlimited rate is no number.
+  return most === Infinity ? Infinity : Math.min(most, left + gained);
 }
 
 function msUntil(left: number, perSecond: number): number {

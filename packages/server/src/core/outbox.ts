@@ -61,7 +61,7 @@ export class Outbox {
       this.turn.atEnd(() => this.#sweep());
     }
     if (queued > this.settings.queueBytesMax) {
-      this.end(session, new Disconnect("slow", `more than ${this.settings.queueBytesMax} bytes were waiting`));
+      this.end(session, new Disconnect("slow", `more than ${this.settings.queueBytesMax} bytes were waiting (queueBytesMax)`));
     }
   }
 
@@ -87,7 +87,7 @@ export class Outbox {
     for (const session of largestFirst) {
       if (total <= this.settings.queueBytesTotalMax) return;
       total -= session.connection.buffered();
-      this.end(session, new Disconnect("slow", "the queues of all clients together were too long"));
+      this.end(session, new Disconnect("slow", "the queues of all clients together were too long (queueBytesTotalMax)"));
       session.connection.cut();
       this.#backedUp.delete(session);
     }

@@ -80,12 +80,12 @@ export function messageTextOf(
 
 function requireDepth(value: unknown, limits: ValueLimits, path?: string): void {
   if (typeof value !== "object" || value === null || depthOf(value, limits.depthMax) <= limits.depthMax) return;
-  throw new ReplyError("tooDeep", `at most ${limits.depthMax} levels`, undefined, path);
+  throw new ReplyError("tooDeep", `at most ${limits.depthMax} levels (depthMax)`, undefined, path);
 }
 
 function requireSize(text: string, limits: ValueLimits, path?: string): void {
   // A UTF-16 unit is at most three bytes: most texts need not be counted.
   if (text.length * 3 <= limits.publicationBytesMax) return;
   if (Buffer.byteLength(text) <= limits.publicationBytesMax) return;
-  throw new ReplyError("tooLarge", `at most ${limits.publicationBytesMax} bytes of JSON`, undefined, path);
+  throw new ReplyError("tooLarge", `at most ${limits.publicationBytesMax} bytes of JSON (publicationBytesMax)`, undefined, path);
 }

@@ -73,7 +73,7 @@ function readChannels(parameters: URLSearchParams, channelsMax: number): string[
     if (fault !== undefined) throw new ReplyError("badChannel", fault, undefined, "channels");
   }
   if (channels.size > channelsMax)
-    throw new ReplyError("limit", `at most ${channelsMax} channels`, undefined, "channels");
+    throw new ReplyError("limit", `at most ${channelsMax} channels (subscriptionsMax)`, undefined, "channels");
   return [...channels];
 }
 

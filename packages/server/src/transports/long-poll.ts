@@ -284,7 +284,7 @@ class LongPolls {
 function readWait(text: string | null, max: number): number {
   if (text === null || text === "") return Math.min(WAIT_SECONDS, max);
   const seconds = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : Infinity;
-  if (seconds > max) throw new Disconnect("badRequest", `wait: seconds, from 0 to ${max}`);
+  if (seconds > max) throw new Disconnect("badRequest", `wait: seconds, from 0 to ${max} (pollWaitSecondsMax)`);
   return seconds;
 }
 

@@ -145,7 +145,7 @@ function sendProtocol(protocol: Protocol, messageBytesMax: number): Protocol {
     decode(data) {
       const isTooLong = Buffer.byteLength(data) > messageBytesMax;
       const tooLong = (id: number | undefined): CommandFault =>
-        new CommandFault("tooLarge", `a line may have at most ${messageBytesMax} bytes`, id);
+        new CommandFault("tooLarge", `a line may have at most ${messageBytesMax} bytes (messageBytesMax)`, id);
       let command: Command;
       try {
         command = protocol.decode(data) as Command;

@@ -149,7 +149,7 @@ test("[TC-6] after the client's end: an empty line while it is subscribed, else 
 test("[TC-4] [TC-5] what is wrong with the bytes is told to the gateway", () => {
   const large = build();
   large.connection.received(Buffer.alloc(101, "x"));
-  expect(large.told).toEqual(["messageTooLarge: at most 100 bytes"]);
+  expect(large.told).toEqual(["messageTooLarge: at most 100 bytes (messageBytesMax)"]);
   const tls = build();
   tls.connection.received(Uint8Array.of(0x16));
   expect(tls.told).toEqual([]);

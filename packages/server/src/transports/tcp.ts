@@ -225,7 +225,7 @@ export class TcpConnection implements Connection, TurnMember {
   #refuse(error: unknown): void {
     const { gateway, messageBytesMax, log } = this.shared;
     if (error instanceof PacketTooLarge) {
-      gateway.violated(this.#opened, "messageTooLarge", `at most ${messageBytesMax} bytes`);
+      gateway.violated(this.#opened, "messageTooLarge", `at most ${messageBytesMax} bytes (messageBytesMax)`);
       return;
     }
     const isFault = error instanceof FramingFault;
