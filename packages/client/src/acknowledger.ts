@@ -25,11 +25,9 @@ export class Acknowledger {
 
   /** Sends now. What cannot be sent stays for the next call. */
   flush(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    if (this.#offset === undefined || !this.#send(this.#offset)) return;
-    this.#offset = undefined;
-    this.#count = 0;
+    const offset = this.#offset;
+    this.forget();
+    if (offset !== undefined && !this.#send(offset)) this.#offset = offset;
   }
 
   /** The numbering changed: what was handled under the old one must not be acknowledged under the new one. */

@@ -18,8 +18,14 @@ export type Jitter = "full" | "none";
 /** Beyond it every sensible backoff is at its maximum, and none is infinite: 0 times infinity is no time. */
 const EXPONENT_MAX = 60;
 
+export interface BackoffSettings {
+  readonly backoff: Backoff;
+  readonly jitter: Jitter;
+  readonly random: () => number;
+}
+
 /** The wait before attempt number `attempt`, which starts at 1. */
-export function backoffMs(backoff: Backoff, jitter: Jitter, attempt: number, random: () => number): number {
+export function backoffMs({ backoff, jitter, random }: BackoffSettings, attempt: number): number {
   const ms = Math.min(backoff.maxMs, backoff.minMs * backoff.factor ** Math.min(attempt - 1, EXPONENT_MAX));
   return jitter === "full" ? Math.round(ms * random()) : ms;
 }

@@ -1,8 +1,7 @@
 /** A channel as the application uses it. */
 import type { HistoryEntry, Json, Member, Position, ServerFrame, Since } from "@longwire/protocol";
 import type { Emitter, Handler } from "./emitter.ts";
-import { LongwireError } from "./failures.ts";
-import { type FrameOf, type Line, request } from "./line.ts";
+import { type FrameOf, type Line, reach, request } from "./line.ts";
 import { soon } from "./platform.ts";
 import type { Draft } from "./requests.ts";
 import type { ChannelState } from "./state.ts";
@@ -89,36 +88,20 @@ export class Channel<T = Json> {
   }
 
   /** Resolves once subscribed; fails when the server refuses, or the connection is ended for good or by `disconnect()`. */
-  async ready(): Promise<void> {
-    if (this.state.status === "subscribed") return;
-    if (this.#line.ended !== undefined) throw this.#line.ended;
-    await new Promise<void>((resolve, reject) => {
-      const settle = (error?: LongwireError): void => {
-        offState();
-        offEnd();
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const offState = this.#emitter.on("state", (next) => {
-        if (next.status === "subscribed") settle();
-        else if (next.status === "unsubscribed")
-          settle(new LongwireError("refused", next.reason ?? "unsubscribed", next.code));
-      });
-      const offEnd = this.#line.onEnd(settle);
-    });
+  ready(): Promise<void> {
+    return reach<ChannelState>(this.#line, this, "subscribed");
   }
 
   /** Resolves to the publication's position once it is stored, or to `undefined` where it is not numbered. */
   async publish(data: T, options: PublishOptions = {}): Promise<Position | undefined> {
-    const { name, key = this.#newKey() } = options;
-    const draft: Draft = { type: "publish", channel: this.name, data: data as Json, name, key };
+    const { key = this.#newKey() } = options;
+    const draft: Draft = { type: "publish", channel: this.name, data: data as Json, ...options, key };
     const { epoch, offset } = await this.#ask(draft, "published");
     return (offset as number | undefined) === undefined ? undefined : { epoch, offset };
   }
 
-  async history(options: HistoryOptions = {}): Promise<History<T>> {
-    const { since, limit, reverse } = options;
-    const frame = await this.#ask({ type: "history", channel: this.name, since, limit, reverse }, "history");
+  async history(options?: HistoryOptions): Promise<History<T>> {
+    const frame = await this.#ask({ type: "history", channel: this.name, ...options }, "history");
     const { publications, epoch, offset, more } = frame;
     return { publications: publications as History<T>["publications"], position: { epoch, offset }, more };
   }

@@ -1,11 +1,10 @@
 /** The client: one connection, the channels on it, and requests. */
 import { type ConnectedFrame, type Json, personalChannel, type Position, type ServerFrame } from "@longwire/protocol";
-import { backoffMs } from "./backoff.ts";
 import { Channel } from "./channel.ts";
 import { Connector } from "./connector.ts";
 import { Emitter, type Handler } from "./emitter.ts";
-import { LongwireError } from "./failures.ts";
-import { type Line, request } from "./line.ts";
+import { LongwireError, refusal } from "./failures.ts";
+import { type Line, reach, request } from "./line.ts";
 import { type Message, messageOf } from "./decode.ts";
 import { type ClientOptions, type Settings, settle } from "./options.ts";
 import { Persistence } from "./persistence.ts";
@@ -53,14 +52,8 @@ export class Client {
     const report = (error: unknown): void => this.#report(error, options.onError !== undefined);
     this.#persistence = new Persistence({ ...settings, report }, address);
     this.#session = this.#persistence.takeSession();
-    this.#requests = new Requests(settings.clock, settings, (text) => this.#connector.transmit(text));
-    this.#tokens = new Tokens(
-      settings.token,
-      settings.getToken,
-      settings.clock,
-      (token) => this.#refresh(token),
-      report,
-    );
+    this.#requests = new Requests(settings, (text) => this.#connector.transmit(text));
+    this.#tokens = new Tokens(settings, (token) => this.#refresh(token), report);
     const transports = availableTransports(settings);
     this.#connector = new Connector(
       { ...settings, report },
@@ -106,18 +99,8 @@ export class Client {
   }
 
   /** Resolves once connected; fails when the server says not to come back, or `disconnect()` is called. */
-  async ready(): Promise<void> {
-    if (this.state.status === "connected") return;
-    if (this.#line.ended !== undefined) throw this.#line.ended;
-    await new Promise<void>((resolve, reject) => {
-      const off = this.on("state", (state) => {
-        const error = endOf(state);
-        if (error === undefined && state.status !== "connected") return;
-        off();
-        if (error === undefined) resolve();
-        else reject(error);
-      });
-    });
+  ready(): Promise<void> {
+    return reach<ConnectionState>(this.#line, this, "connected");
   }
 
   /**
@@ -135,9 +118,9 @@ export class Client {
   /** The channel of this name; the same object each time. Options are taken over, for the next subscribe. */
   channel<T = Json>(name: string, options?: ChannelOptions): Channel<T> {
     const subscription = this.#subscription(name);
-    if (options !== undefined) subscription.configure(options);
+    if (options) subscription.configure(options);
     let channel = this.#channels.get(name);
-    if (channel === undefined) {
+    if (!channel) {
       channel = new Channel(this.#line, () => subscription, subscription.emitter, this.#newKey);
       this.#channels.set(name, channel);
     }
@@ -158,21 +141,19 @@ export class Client {
   }
 
   #makeLine(report: (error: unknown) => void): Line {
-    const { clock, backoff, jitter, random, requestTimeoutMs } = this.#settings;
+    const settings = this.#settings;
     const connector = this.#connector;
     return {
-      clock,
-      requestTimeoutMs,
+      settings,
       get connected() {
         return connector.state.status === "connected";
       },
       send: (draft) => connector.send(draft),
       ask: (draft, policy, answer) => {
         const { ended } = this.#line;
-        if (ended === undefined) this.#requests.ask(draft, policy, answer);
-        else answer(ended);
+        if (ended) answer(ended);
+        else this.#requests.ask(draft, policy, answer);
       },
-      backoffMs: (attempt) => backoffMs(backoff, jitter, attempt, random),
       renewToken: () => (this.#tokens.renewable ? this.#tokens.renew() : undefined),
       saved: (channel) => this.#persistence.positions.get(channel),
       moved: (channel, position, made) => this.#keep(channel, position, made),
@@ -184,7 +165,7 @@ export class Client {
       onEnd: (run) =>
         this.on("state", (state) => {
           const error = endOf(state);
-          if (error !== undefined) run(error);
+          if (error) run(error);
         }),
       report,
     };
@@ -206,7 +187,7 @@ export class Client {
 
   #subscription(name: string): Subscription {
     let subscription = this.#subscriptions.get(name);
-    if (subscription === undefined) {
+    if (!subscription) {
       subscription = new Subscription(this.#line, name);
       this.#subscriptions.set(name, subscription);
     }
@@ -215,16 +196,16 @@ export class Client {
 
   #received(frame: ServerFrame): void {
     if (this.#requests.answer(frame)) return;
-    if (!("channel" in frame) || frame.channel === undefined) {
+    const { channel } = frame as { readonly channel?: string };
+    if (channel === undefined) {
       // A refusal that nobody waits for: of an acknowledgement, say.
-      if (frame.type === "error")
-        this.#line.report(new LongwireError("refused", frame.message, frame.code, frame.retry));
+      if (frame.type === "error") this.#line.report(refusal(frame));
       if (frame.type === "message") this.#emitter.emit("message", messageOf(frame));
       return;
     }
     // Only the server itself makes a subscription that nobody here asked for.
     const made = frame.type === "subscribed" && frame.id === undefined;
-    (made ? this.#subscription(frame.channel) : this.#subscriptions.get(frame.channel))?.receive(frame);
+    (made ? this.#subscription(channel) : this.#subscriptions.get(channel))?.receive(frame);
   }
 
   #up(frame: ConnectedFrame): void {
@@ -245,8 +226,8 @@ export class Client {
 
   #moved(state: ConnectionState): void {
     if (state.status === "connected") this.#persistence.keepTransport(state.transport);
-    if (state.status === "closed") this.#requests.fail(state.reason);
-    if (state.status === "idle") this.#requests.fail("disconnected");
+    const end = endOf(state);
+    if (end) this.#requests.fail(end);
     this.#emitter.emit("state", state);
   }
 
@@ -254,11 +235,10 @@ export class Client {
     const made = [...this.#subscriptions.values()].flatMap(({ name, made, position }) =>
       made && position ? [[name, { epoch: position.epoch, offset: position.offset }] as const] : [],
     );
-    return made.length > 0 ? Object.fromEntries(made) : undefined;
+    return made.length ? Object.fromEntries(made) : undefined;
   }
 
   #keep(channel: string, position: Position | undefined, made: boolean): void {
-    if (this.#settings.persist === "none") return;
     this.#persistence.set(channel, position && { ...position, ...(made && { made }) });
   }
 
@@ -270,7 +250,7 @@ export class Client {
   }
 
   #watchSurroundings(): void {
-    if (this.#surrounded.length > 0) return;
+    if (this.#surrounded.length) return;
     const { surroundings } = this.#settings;
     const nudge = (): void => this.#connector.nudge();
     this.#surrounded = [
@@ -292,15 +272,16 @@ export class Client {
   }
 
   #report(error: unknown, told: boolean): void {
-    if (this.#emitter.has("error")) this.#emitter.emit("error", error);
-    if (told || !this.#emitter.has("error")) this.#settings.report(error);
+    if (!this.#emitter.has("error")) told = true;
+    this.#emitter.emit("error", error);
+    if (told) this.#settings.report(error);
   }
 }
 
 /** Why nothing more comes in this state, unless the application asks for it. */
 function endOf(state: ConnectionState): LongwireError | undefined {
   if (state.status === "closed") return new LongwireError("disconnected", state.reason, state.code);
-  return state.status === "idle" ? new LongwireError("disconnected", "disconnected") : undefined;
+  return state.status === "idle" ? new LongwireError("disconnected", state.status) : undefined;
 }
 
 /** Makes a client and connects it. */

@@ -118,8 +118,8 @@ export class Connector {
   }
 
   transmit(text: string): boolean {
-    if (this.state.status !== "connected" || this.#link === undefined) return false;
-    this.#link.send(text);
+    if (this.state.status !== "connected") return false;
+    this.#link?.send(text);
     return true;
   }
 
@@ -208,8 +208,8 @@ export class Connector {
   #received(message: ServerFrame | string): void {
     this.#liveness.heard();
     if (message === "") return;
-    const frame = typeof message === "string" ? decodeFrame(message) : message;
-    if (frame === undefined) {
+    const frame = decodeFrame(message);
+    if (!frame) {
       const reason = `no frame: ${JSON.stringify(message).slice(0, 100)}`;
       // A page of something on the way, instead of a greeting.
       if (this.state.status === "connecting") this.#ended(BROKEN, reason);
@@ -242,7 +242,7 @@ export class Connector {
     this.#tokens.expires(frame.expires);
     this.#climber.start(this.#best);
     const transport = this.#transport.name;
-    this.state = { status: "connected", session, ...(user !== undefined && { user }), resumed, transport };
+    this.state = { status: "connected", session, user, resumed, transport };
     // Subscriptions go out before what handlers of the state may send.
     this.#events.up(frame);
     if (turn === this.#turn) this.#events.state(this.state);
@@ -267,14 +267,14 @@ export class Connector {
     }
     if (remedy === "refresh") this.#tokenIsBad = true;
     const atOnce = (replaced || remedy === "refresh") && this.#attempt === 0 && after === 0;
-    const { backoff, jitter, random, surroundings, clock } = this.#settings;
+    const { backoff, surroundings, clock } = this.#settings;
     this.#attempt++;
     if (atOnce) {
       this.#open(this.#tried);
       return;
     }
     this.#notBefore = clock.now() + after;
-    const ms = Math.max(after, backoffMs(backoff, jitter, this.#attempt, random));
+    const ms = Math.max(after, backoffMs(this.#settings, this.#attempt));
     this.#wait(surroundings.online() ? ms : Math.max(ms, backoff.maxMs), code, reason);
   }
 

@@ -1,11 +1,11 @@
 /** Reads what the server sends. It is trusted to keep to the protocol, a proxy's error page on the way is not. */
 import type { Json, MessageFrame, ServerFrame } from "@longwire/protocol";
 
-/** `undefined` for what is no frame. A frame of a type that is not known yet is one all the same. */
-export function decodeFrame(text: string): ServerFrame | undefined {
-  let parsed: unknown;
+/** `undefined` for what is no frame, as text or read already. A frame of a type that is not known yet is one all the same. */
+export function decodeFrame(message: ServerFrame | string): ServerFrame | undefined {
+  let parsed: unknown = message;
   try {
-    parsed = JSON.parse(text);
+    if (typeof message === "string") parsed = JSON.parse(message);
   } catch {
     return undefined;
   }

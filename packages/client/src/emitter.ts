@@ -14,7 +14,7 @@ export class Emitter<Events> {
   /** Adds a handler; call the result to take it away. */
   on<Name extends keyof Events>(event: Name, handler: Handler<Events[Name]>): () => void {
     let handlers = this.#handlers.get(event);
-    if (handlers === undefined) this.#handlers.set(event, (handlers = new Set()));
+    if (!handlers) this.#handlers.set(event, (handlers = new Set()));
     handlers.add(handler);
     return () => void handlers.delete(handler);
   }
@@ -25,12 +25,12 @@ export class Emitter<Events> {
   }
 
   has(event: keyof Events): boolean {
-    return (this.#handlers.get(event)?.size ?? 0) > 0 || this.#next?.has(event) === true;
+    return Boolean(this.#handlers.get(event)?.size || this.#next?.has(event));
   }
 
   emit<Name extends keyof Events>(event: Name, value: Events[Name]): void {
     // A copy: a handler may add or remove handlers.
-    for (const handler of Array.from(this.#handlers.get(event) ?? []) as Handler<Events[Name]>[]) {
+    for (const handler of [...(this.#handlers.get(event) ?? [])] as Handler<Events[Name]>[]) {
       try {
         const result = handler(value);
         // An async handler fails later, where nobody would see it.

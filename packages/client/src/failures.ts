@@ -1,5 +1,5 @@
 /** What a request can fail with. */
-import { type Remedy, remedyOf } from "@longwire/protocol";
+import { type ErrorFrame, type Remedy, remedyOf } from "@longwire/protocol";
 
 /**
  * Why a request failed. `refused`: the server answered an error, `code` says which. `timeout`: no answer in time. `lost`:
@@ -25,6 +25,11 @@ export class LongwireError extends Error {
 
   /** Whether the same request may succeed later, or with a new token. */
   get remedy(): Remedy {
-    return this.code === undefined ? "retry" : remedyOf(this.code);
+    return remedyOf(this.code ?? 0);
   }
+}
+
+/** The server answered an error. */
+export function refusal({ message, code, retry }: ErrorFrame): LongwireError {
+  return new LongwireError("refused", message, code, retry);
 }

@@ -1,20 +1,24 @@
 /** Line: the narrow view of the client that a subscription may use, so that neither needs to know the other whole. */
 import type { Position, ServerFrame } from "@longwire/protocol";
+import type { BackoffSettings } from "./backoff.ts";
 import { LongwireError } from "./failures.ts";
 import type { Clock } from "./platform.ts";
 import type { Answer, Draft, RequestPolicy } from "./requests.ts";
+import type { ChannelState, ConnectionState } from "./state.ts";
 
-export interface Line {
+interface LineSettings extends BackoffSettings {
   readonly clock: Clock;
   /** How long the server may take to answer, and to announce what it makes by itself. */
   readonly requestTimeoutMs: number;
+}
+
+export interface Line {
+  readonly settings: LineSettings;
   /** Whether the session stands. */
   readonly connected: boolean;
   /** Sends a command that needs no answer; `false` without a connection. */
   send(draft: Draft): boolean;
   ask(draft: Draft, policy: RequestPolicy, answer: Answer): void;
-  /** The wait before repeating something for the nth time. */
-  backoffMs(attempt: number): number;
   /** Gives the server a new token for the session; `undefined` where there is no way to get one. */
   renewToken(): Promise<void> | undefined;
   /** The position kept from an earlier page. */
@@ -28,6 +32,36 @@ export interface Line {
   /** Tells when that becomes so; call the result to hear no more. */
   onEnd(run: (error: LongwireError) => void): () => void;
   report(error: unknown): void;
+}
+
+interface Stateful<State> {
+  readonly state: State;
+  on(event: "state", handler: (state: State) => void): () => void;
+}
+
+/** Resolves once `target` has this status; fails when the channel is refused, or the connection is ended. */
+export async function reach<State extends ChannelState | ConnectionState>(
+  line: Line,
+  target: Stateful<State>,
+  status: State["status"],
+): Promise<void> {
+  if (target.state.status === status) return;
+  if (line.ended) throw line.ended;
+  await new Promise<void>((resolve, reject) => {
+    const settle = (error?: LongwireError): void => {
+      offState();
+      offEnd();
+      if (error) reject(error);
+      else resolve();
+    };
+    const offState = target.on("state", (state) => {
+      if (state.status === status) settle();
+      else if (state.status === "unsubscribed") {
+        settle(new LongwireError("refused", state.reason ?? state.status, state.code));
+      }
+    });
+    const offEnd = line.onEnd(settle);
+  });
 }
 
 /** The answer of a type. */

@@ -70,10 +70,11 @@ export class Persistence {
   }
 
   set(channel: string, saved: Saved | undefined): void {
-    if (saved === undefined) this.positions.delete(channel);
-    else this.positions.set(channel, saved);
+    if (!this.#store) return;
+    if (saved) this.positions.set(channel, saved);
+    else this.positions.delete(channel);
     this.#changed.add(channel);
-    if (this.#store !== undefined) this.#timer ??= this.#settings.clock.after(WRITE_DELAY_MS, () => this.write());
+    this.#timer ??= this.#settings.clock.after(WRITE_DELAY_MS, () => this.write());
   }
 
   /** Writes now. Other tabs write to the same place: only what this one changed since is its own to say. */
@@ -85,9 +86,9 @@ export class Persistence {
     for (const channel of this.#changed) {
       kept.delete(channel);
       const saved = this.positions.get(channel);
-      if (saved !== undefined) kept.set(channel, saved);
+      if (saved) kept.set(channel, saved);
     }
-    const entries = Array.from(kept).slice(-POSITIONS_MAX);
+    const entries = [...kept].slice(-POSITIONS_MAX);
     this.#guard(() => {
       this.#store?.setItem(this.#key, JSON.stringify(Object.fromEntries(entries)));
       this.#changed.clear();
@@ -95,8 +96,7 @@ export class Persistence {
   }
 
   #read(): Record<string, Saved | null> {
-    const read = this.#guard(() => JSON.parse(this.#store?.getItem(this.#key) ?? "{}") as unknown);
-    return typeof read === "object" && read !== null ? (read as Record<string, Saved | null>) : {};
+    return this.#guard(() => JSON.parse(this.#store?.getItem(this.#key) ?? "{}") as Record<string, Saved | null>) ?? {};
   }
 
   /** Storage may be full, forbidden or filled by others; the client works without it, and says so once. */

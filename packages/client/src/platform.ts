@@ -68,9 +68,13 @@ export interface Surroundings {
   on(event: SurroundingsEvent, run: () => void): () => void;
 }
 
+interface PageEvent {
+  readonly persisted?: boolean;
+}
+
 interface EventTargetLike {
-  addEventListener(type: string, listener: (event: { readonly persisted?: boolean }) => void): void;
-  removeEventListener(type: string, listener: (event: { readonly persisted?: boolean }) => void): void;
+  addEventListener(type: string, listener: (event: PageEvent) => unknown): void;
+  removeEventListener(type: string, listener: (event: PageEvent) => unknown): void;
 }
 
 export interface Globals extends Partial<EventTargetLike> {
@@ -111,7 +115,7 @@ export function soon(run: () => unknown): void {
 /** The page's storage; `undefined` outside of browsers, and where the user forbids it (reading the property throws). */
 export function systemStorage(which: "session" | "local"): StorageLike | undefined {
   try {
-    return which === "session" ? globals.sessionStorage : globals.localStorage;
+    return globals[`${which}Storage`];
   } catch {
     return undefined;
   }
@@ -125,8 +129,7 @@ export function systemReport(error: unknown): void {
 
 type MaybeTarget = Partial<EventTargetLike> | undefined;
 
-function listen(target: MaybeTarget, type: string, run: (persisted: boolean) => void): () => void {
-  const listener = (event: { readonly persisted?: boolean }): void => run(event.persisted === true);
+function listen(target: MaybeTarget, type: string, listener: (event: PageEvent) => unknown): () => void {
   target?.addEventListener?.(type, listener);
   return () => target?.removeEventListener?.(type, listener);
 }
@@ -140,7 +143,7 @@ export function systemSurroundings(): Surroundings {
       if (event === "visible") {
         return listen(page, "visibilitychange", () => page?.visibilityState === "visible" && run());
       }
-      if (event === "show") return listen(globals, "pageshow", (persisted) => persisted && run());
+      if (event === "show") return listen(globals, "pageshow", ({ persisted }) => persisted && run());
       return listen(globals, event === "hide" ? "pagehide" : event, run);
     },
   };
@@ -149,7 +152,7 @@ export function systemSurroundings(): Surroundings {
 /** Where to connect: `http` becomes `ws`, a bare host gets the path `/ws`, and without a url it is where the page came from. */
 export function resolveUrl(url: string | undefined): string {
   const base = globals.location?.href;
-  if (url === undefined && base === undefined) throw new TypeError("outside of a page a url is needed");
+  if (url === undefined && base === undefined) throw new TypeError("no url");
   // Devices have no `URL`, and no page either that a url could be relative to.
   const absolute = base === undefined ? (url ?? "") : new URL(url ?? "/ws", base).href;
   return absolute

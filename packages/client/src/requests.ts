@@ -4,7 +4,7 @@
  * by itself is one subscribe for each channel at most, and must neither fail nor take the application's room.
  */
 import type { Command, ERRORS, ServerFrame } from "@longwire/protocol";
-import { LongwireError } from "./failures.ts";
+import { LongwireError, refusal } from "./failures.ts";
 import type { Clock, Timer } from "./platform.ts";
 
 /** A command without its `id`, whose optional fields may also be there as `undefined`: JSON leaves those away. */
@@ -26,7 +26,8 @@ export type RequestPolicy = "repeat" | "once" | undefined;
 
 export type Answer = (frame: ServerFrame | LongwireError) => void;
 
-export interface RequestLimits {
+export interface RequestSettings {
+  readonly clock: Clock;
   readonly requestTimeoutMs: number;
   readonly queueTimeoutMs: number;
   readonly queueCountMax: number;
@@ -39,30 +40,28 @@ interface Entry {
   readonly answer: Answer;
   /** When waiting for a connection must end. */
   readonly deadline: number;
-  sent: boolean;
-  timer: Timer | undefined;
+  sent?: boolean;
+  timer?: Timer;
 }
 
 export class Requests {
   readonly #entries = new Map<number, Entry>();
-  readonly #clock: Clock;
-  readonly #limits: RequestLimits;
+  readonly #settings: RequestSettings;
   /** Sends a frame; `false` when there is no connection. */
   readonly #transmit: (text: string) => boolean;
   #lastId = 0;
   #count = 0;
   #length = 0;
 
-  constructor(clock: Clock, limits: RequestLimits, transmit: (text: string) => boolean) {
-    this.#clock = clock;
-    this.#limits = limits;
+  constructor(settings: RequestSettings, transmit: (text: string) => boolean) {
+    this.#settings = settings;
     this.#transmit = transmit;
   }
 
   ask(draft: Draft, policy: RequestPolicy, answer: Answer): void {
     const id = ++this.#lastId;
     const text = JSON.stringify({ ...draft, id });
-    const { queueCountMax, queueBytesMax, queueTimeoutMs } = this.#limits;
+    const { clock, queueCountMax, queueBytesMax, queueTimeoutMs } = this.#settings;
     // JavaScript keeps a string in one or two bytes per character: twice the length is what it can cost.
     if (policy && (this.#count >= queueCountMax || (this.#length + text.length) * 2 > queueBytesMax)) {
       answer(new LongwireError("queueFull", "too many requests wait"));
@@ -73,25 +72,22 @@ export class Requests {
       answer(new LongwireError("lost", "no connection"));
       return;
     }
-    const deadline = this.#clock.now() + queueTimeoutMs;
+    const deadline = clock.now() + queueTimeoutMs;
     this.#occupy(policy, 1, text.length);
-    const entry: Entry = { text, policy, answer, deadline, sent, timer: undefined };
+    const entry: Entry = { text, policy, answer, deadline };
     this.#entries.set(id, entry);
     this.#mark(id, entry, sent);
   }
 
   /** Hands an answer to who asked; `false` when nobody did (any more). */
   answer(frame: ServerFrame): boolean {
-    const id = "id" in frame ? frame.id : undefined;
-    if (id === undefined || !this.#entries.has(id)) return false;
-    const failed = frame.type === "error";
-    this.#finish(id, failed ? new LongwireError("refused", frame.message, frame.code, frame.retry) : frame);
-    return true;
+    const { id = 0 } = frame as { readonly id?: number };
+    return this.#finish(id, frame.type === "error" ? refusal(frame) : frame);
   }
 
   /** The connection stands: what waits goes out. */
   up(): void {
-    for (const [id, entry] of Array.from(this.#entries)) {
+    for (const [id, entry] of this.#entries) {
       if (!entry.sent && this.#transmit(entry.text)) this.#mark(id, entry, true);
     }
   }
@@ -102,7 +98,7 @@ export class Requests {
    * that follow tell: each such end takes at least one away.
    */
   down(tooLarge: boolean): void {
-    const sent = Array.from(this.#entries).filter(([, entry]) => entry.sent);
+    const sent = [...this.#entries].filter(([, entry]) => entry.sent);
     const largest = tooLarge ? Math.max(...sent.map(([, { text }]) => bytesOf(text))) : 0;
     for (const [id, entry] of sent) {
       if (tooLarge && bytesOf(entry.text) === largest) {
@@ -113,17 +109,17 @@ export class Requests {
   }
 
   /** There will be no connection: everything fails. */
-  fail(message: string): void {
-    for (const id of Array.from(this.#entries.keys())) this.#finish(id, new LongwireError("disconnected", message));
+  fail(error: LongwireError): void {
+    for (const id of Array.from(this.#entries.keys())) this.#finish(id, error);
   }
 
   #mark(id: number, entry: Entry, sent: boolean): void {
-    const ms = sent ? this.#limits.requestTimeoutMs : Math.max(0, entry.deadline - this.#clock.now());
+    const { clock, requestTimeoutMs } = this.#settings;
+    const ms = sent ? requestTimeoutMs : Math.max(0, entry.deadline - clock.now());
     entry.sent = sent;
     entry.timer?.cancel();
-    entry.timer = this.#clock.after(ms, () => {
-      const message = sent ? "no answer in time" : "no connection in time";
-      this.#finish(id, new LongwireError("timeout", message));
+    entry.timer = clock.after(ms, () => {
+      this.#finish(id, new LongwireError("timeout", `no ${sent ? "answer" : "connection"} in time`));
     });
   }
 
@@ -133,13 +129,15 @@ export class Requests {
     this.#length += length;
   }
 
-  #finish(id: number, result: ServerFrame | LongwireError): void {
+  /** `false` when nobody waits for it (any more). */
+  #finish(id: number, result: ServerFrame | LongwireError): boolean {
     const entry = this.#entries.get(id);
-    if (entry === undefined) return;
+    if (!entry) return false;
     this.#entries.delete(id);
     this.#occupy(entry.policy, -1, -entry.text.length);
     entry.timer?.cancel();
     entry.answer(result);
+    return true;
   }
 }
 

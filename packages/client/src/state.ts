@@ -15,7 +15,7 @@ export type ConnectionState =
   | {
       readonly status: "connected";
       readonly session: string;
-      readonly user?: string;
+      readonly user?: string | undefined;
       readonly resumed: boolean;
       readonly transport: TransportName;
     }
@@ -35,6 +35,6 @@ export type ConnectionState =
  *   not to be had; load the page's data anew.
  */
 export type ChannelState =
-  | { readonly status: "unsubscribed"; readonly code?: number; readonly reason?: string }
+  | { readonly status: "unsubscribed"; readonly code?: number; readonly reason?: string | undefined }
   | { readonly status: "subscribing" }
   | { readonly status: "subscribed"; readonly recovered: boolean; readonly position: Position };

@@ -9,7 +9,7 @@ import {
   type Json,
   type Member,
   type MessageFrame,
-  personalUser,
+  PERSONAL_NAMESPACE,
   type Position,
   remedyOf,
   type ServerFrame,
@@ -17,6 +17,7 @@ import {
   type SubscribedFrame,
 } from "@longwire/protocol";
 import { Acknowledger } from "./acknowledger.ts";
+import { backoffMs } from "./backoff.ts";
 import { Emitter } from "./emitter.ts";
 import { LongwireError } from "./failures.ts";
 import type { Line } from "./line.ts";
@@ -94,7 +95,7 @@ export class Subscription {
     this.name = name;
     this.emitter = new Emitter((error) => line.report(error));
     this.position = line.saved(name);
-    this.#acknowledger = new Acknowledger(line.clock, (offset) =>
+    this.#acknowledger = new Acknowledger(line.settings.clock, (offset) =>
       this.state.status === "subscribed"
         ? line.send({ type: "ack", channel: name, offset, epoch: this.position?.epoch })
         : false,
@@ -135,7 +136,9 @@ export class Subscription {
     if (this.#wanted) this.#ask();
     else if (this.made) {
       // What the server does not make again was taken away meanwhile. Kept, it would make every `connect` larger.
-      this.#timer = this.#line.clock.after(this.#line.requestTimeoutMs, () => this.#end({ status: "unsubscribed" }));
+      this.#timer = this.#line.settings.clock.after(this.#line.settings.requestTimeoutMs, () =>
+        this.#end({ status: "unsubscribed" }),
+      );
     }
   }
 
@@ -224,7 +227,7 @@ export class Subscription {
       run();
     };
     const late = new LongwireError("timeout", "no token in time");
-    this.#timer = this.#line.clock.after(TOKEN_TIMEOUT_MS, () => settle(() => failed(late)));
+    this.#timer = this.#line.settings.clock.after(TOKEN_TIMEOUT_MS, () => settle(() => failed(late)));
     given.then(
       (value) => settle(() => resolved(value)),
       (error: unknown) => settle(() => failed(error)),
@@ -244,8 +247,8 @@ export class Subscription {
     const remedy = remedyOf(code);
     const getToken = this.#options.getToken;
     // What the server could not make by itself for now is asked for: nobody else would bring the inbox back.
-    if (remedy === "retry" && (this.made || personalUser(this.name) !== undefined)) this.#wanted = true;
-    const ended: ChannelState = { status: "unsubscribed", code, ...(reason !== undefined && { reason }) };
+    if (remedy === "retry" && (this.made || this.name.startsWith(PERSONAL_NAMESPACE))) this.#wanted = true;
+    const ended: ChannelState = { status: "unsubscribed", code, reason };
     if (!this.#wanted || remedy === "final") {
       this.#end(ended);
       return;
@@ -281,8 +284,8 @@ export class Subscription {
   }
 
   #retry(leastMs: number, before?: () => void): void {
-    const ms = Math.max(leastMs, this.#line.backoffMs(++this.#attempt));
-    this.#timer = this.#line.clock.after(ms, () => {
+    const ms = Math.max(leastMs, backoffMs(this.#line.settings, ++this.#attempt));
+    this.#timer = this.#line.settings.clock.after(ms, () => {
       before?.();
       this.#ask();
     });
@@ -335,7 +338,7 @@ export class Subscription {
   }
 
   get #inbox(): boolean {
-    return this.#options.since === "inbox" || personalUser(this.name) !== undefined;
+    return this.#options.since === "inbox" || this.name.startsWith(PERSONAL_NAMESPACE);
   }
 
   #leave(): void {

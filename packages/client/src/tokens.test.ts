@@ -5,9 +5,7 @@ import { Tokens } from "./tokens.ts";
 test("those who ask at the same time share one question", async () => {
   let asked = 0;
   const tokens = new Tokens(
-    undefined,
-    () => Promise.resolve(`t${++asked}`),
-    new FakeClock(),
+    { getToken: () => Promise.resolve(`t${++asked}`), clock: new FakeClock() },
     () => Promise.resolve(undefined),
     () => undefined,
   );
@@ -22,9 +20,7 @@ test("a renewal that fails is reported and tried again", async () => {
   const sent: string[] = [];
   let fail = true;
   const tokens = new Tokens(
-    "t",
-    () => (fail ? Promise.reject(new Error("away")) : Promise.resolve("new")),
-    clock,
+    { token: "t", getToken: () => (fail ? Promise.reject(new Error("away")) : Promise.resolve("new")), clock },
     (token) => {
       sent.push(token);
       return Promise.resolve(undefined);

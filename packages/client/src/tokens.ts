@@ -8,10 +8,15 @@ const RETRY_MS = 5000;
 /** A question that is not answered for so long is asked again: on a phone it may never be. */
 const PATIENCE_MS = 10_000;
 
+export interface TokenSettings {
+  readonly token?: string;
+  readonly getToken?: () => Promise<string>;
+  readonly clock: Clock;
+}
+
 export class Tokens {
   current: string | undefined;
-  readonly #get: (() => Promise<string>) | undefined;
-  readonly #clock: Clock;
+  readonly #settings: TokenSettings;
   readonly #send: (token: string) => Promise<number | undefined>;
   readonly #report: (error: unknown) => void;
   #timer: Timer | undefined;
@@ -22,26 +27,23 @@ export class Tokens {
 
   /** `send` gives the server a new token and resolves to its life in milliseconds. */
   constructor(
-    token: string | undefined,
-    get: (() => Promise<string>) | undefined,
-    clock: Clock,
+    settings: TokenSettings,
     send: (token: string) => Promise<number | undefined>,
     report: (error: unknown) => void,
   ) {
-    this.current = token;
-    this.#get = get;
-    this.#clock = clock;
+    this.current = settings.token;
+    this.#settings = settings;
     this.#send = send;
     this.#report = report;
   }
 
   get renewable(): boolean {
-    return this.#get !== undefined;
+    return this.#settings.getToken !== undefined;
   }
 
   /** A new token. Those who ask at the same time share one question. */
   fetch(): Promise<string> {
-    const now = this.#clock.now();
+    const now = this.#settings.clock.now();
     if (this.#fetching === undefined || now - this.#fetchingSince >= PATIENCE_MS) {
       this.#fetchingSince = now;
       this.#fetching = this.#ask();
@@ -52,7 +54,7 @@ export class Tokens {
   async #ask(): Promise<string> {
     const turn = this.#turn;
     try {
-      const token = await tokenOf(this.#get);
+      const token = await tokenOf(this.#settings.getToken);
       if (turn === this.#turn) this.current = token;
       return token;
     } finally {
@@ -85,7 +87,7 @@ export class Tokens {
   }
 
   #renewIn(ms: number): void {
-    this.#timer = this.#clock.after(ms, () => {
+    this.#timer = this.#settings.clock.after(ms, () => {
       // Retried until the server ends the connection with `expiredToken`, after which the way in asks for a token anyway.
       this.#renewIn(RETRY_MS);
       this.renew().catch(this.#report);

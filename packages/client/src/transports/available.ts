@@ -1,6 +1,7 @@
 /** The transports that this platform has the means for. */
 import type { Settings } from "../options.ts";
 import { pollTransport } from "./poll.ts";
+import type { OneWaySettings } from "./outgoing.ts";
 import { sseTransport } from "./sse.ts";
 import { streamTransport } from "./stream.ts";
 import type { Transport } from "./transport.ts";
@@ -8,8 +9,8 @@ import { webSocketTransport } from "./websocket.ts";
 
 /** In the order asked for. */
 export function availableTransports(settings: Settings): readonly Transport[] {
-  const { WebSocket, EventSource, fetch, AbortController } = settings;
-  const http = fetch && AbortController && { ...settings, fetch, AbortController };
+  const { WebSocket, EventSource } = settings;
+  const http = settings.fetch && settings.AbortController && (settings as OneWaySettings);
   const found = {
     websocket: WebSocket && webSocketTransport(WebSocket),
     stream: http && streamTransport(http),
@@ -17,6 +18,6 @@ export function availableTransports(settings: Settings): readonly Transport[] {
     poll: http && pollTransport(http),
   };
   const transports = settings.transports.flatMap((name) => found[name] ?? []);
-  if (transports.length === 0) throw new TypeError("neither WebSocket nor fetch here");
+  if (!transports.length) throw new TypeError("neither WebSocket nor fetch here");
   return transports;
 }

@@ -141,8 +141,8 @@ class OneWayLink implements Link {
   #received(message: ServerFrame | string): void {
     this.#asking = false;
     if (this.#changed) this.#change();
-    const frame = typeof message === "string" ? decodeFrame(message) : message;
-    if (frame === undefined || this.#isNews(frame)) this.#tell(frame ?? message);
+    const frame = decodeFrame(message);
+    if (!frame || this.#isNews(frame)) this.#tell(frame ?? message);
   }
 
   /** Each request is told anew what is subscribed; the client hears of it once. */

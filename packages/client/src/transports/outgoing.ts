@@ -28,10 +28,7 @@ export function outgoing(
     let lines = waiting.shift();
     busy = lines !== undefined;
     if (lines === undefined) return;
-    for (let next = waiting[0]; next !== undefined && lines.length + next.length < LENGTH_MAX; next = waiting[0]) {
-      lines += `\n${next}`;
-      waiting.shift();
-    }
+    while (lines.length + (waiting[0]?.length ?? LENGTH_MAX) < LENGTH_MAX) lines += `\n${waiting.shift()}`;
     const giveUp = post(
       settings,
       url(),
