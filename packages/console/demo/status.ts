@@ -1,6 +1,6 @@
 /** The state of the connection, in words, with a countdown to the next attempt. */
 import type { ConnectionState } from "@longwire/client";
-import { byId } from "./dom.ts";
+import { byId, make } from "./dom.ts";
 import type { Words } from "./words.ts";
 
 const TICK_MS = 250;
@@ -32,9 +32,11 @@ export class Status {
     this.#state.dataset["status"] = status;
     this.#state.dataset["transport"] = transport ?? "";
     // The countdown stands in the notice: a screen reader shall hear of the change, not of every second.
-    const text =
-      transport === undefined ? this.#words.say(status) : `${this.#words.say(status)} · ${this.#words.say(transport)}`;
-    if (this.#state.textContent !== text) this.#state.textContent = text;
+    const word = this.#words.say(status);
+    const by = transport === undefined ? "" : this.#words.say(transport);
+    if (this.#state.textContent !== (by === "" ? word : `${word} · ${by}`)) {
+      this.#state.replaceChildren(...(by === "" ? [word] : [make("span", "connected", `${word} · `), by]));
+    }
     this.#tick();
   }
 
