@@ -15,11 +15,11 @@ interface Waiting {
 
 export interface LaneWork {
   /** Never rejects; resolves to what was wrong. */
-  carryOut(command: Input): Promise<unknown>;
+  readonly carryOut: (command: Input) => Promise<unknown>;
   /** Whether the next one is still wanted. */
-  goesOn(failure: unknown): boolean;
+  readonly goesOn: (failure: unknown) => boolean;
   /** So many bytes have left the queue. */
-  taken(bytes: number): void;
+  readonly taken: (bytes: number) => void;
 }
 
 export class Lanes {

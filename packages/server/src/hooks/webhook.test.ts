@@ -53,6 +53,13 @@ function build(answer: unknown, status = 200) {
   return { hooks: webhook({ asker, clock, depthMax: 4 }), clock, bodies, reasons, backend };
 }
 
+function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => "no failure",
+    (error: unknown) => error,
+  );
+}
+
 describe("questions", () => {
   test("[HK-1] are JSON, and leave out what there is not", async () => {
     const { hooks, bodies } = build({ allow: true });
@@ -139,9 +146,9 @@ describe("answers", () => {
       [{ allow: false, reason: "x".repeat(1000) }, 200, `not allowed: ${"x".repeat(200)}`],
     ] as const) {
       const { hooks, reasons } = build(answer, status);
-      await expect(hooks.connect(CONNECT)).rejects.toMatchObject({ error: "forbidden", message });
-      await expect(hooks.subscribe(SUBSCRIBE)).rejects.toMatchObject({ error: "forbidden", message });
-      await expect(hooks.publish(PUBLISH)).rejects.toMatchObject({ error: "forbidden", message });
+      expect(await failureOf(hooks.connect(CONNECT))).toMatchObject({ error: "forbidden", message });
+      expect(await failureOf(hooks.subscribe(SUBSCRIBE))).toMatchObject({ error: "forbidden", message });
+      expect(await failureOf(hooks.publish(PUBLISH))).toMatchObject({ error: "forbidden", message });
       expect(reasons).toEqual([]);
     }
   });
@@ -169,7 +176,7 @@ describe("answers", () => {
   ];
   test.each(bad)("[HK-5] %s is no answer", async (_, answer, status, reason) => {
     const { hooks, reasons } = build(answer, status);
-    await expect(hooks.connect(CONNECT)).rejects.toMatchObject({ error: "unavailable" });
+    expect(await failureOf(hooks.connect(CONNECT))).toMatchObject({ error: "unavailable" });
     expect(reasons).toEqual([expect.stringContaining(reason)]);
   });
 
@@ -180,7 +187,7 @@ describe("answers", () => {
     ["a name that is too long", { allow: true, name: "x".repeat(201) }],
     ["a nest", { allow: true, data: [[[[[1]]]]] }],
   ])("[HK-5] [HK-9] %s is no answer about a publication", async (_, answer) => {
-    await expect(build(answer).hooks.publish(PUBLISH)).rejects.toMatchObject({ error: "unavailable" });
+    expect(await failureOf(build(answer).hooks.publish(PUBLISH))).toMatchObject({ error: "unavailable" });
   });
 
   test("[HK-3] names of JavaScript's own are names like others", async () => {
@@ -236,16 +243,16 @@ describe("memory", () => {
   test("[HK-12] refusals too; failures and publications never", async () => {
     const { hooks, bodies, backend } = build({ allow: false, reason: "no", cacheSeconds: 10 });
     for (let n = 0; n < 3; n++) {
-      await expect(hooks.subscribe(SUBSCRIBE)).rejects.toMatchObject({
+      expect(await failureOf(hooks.subscribe(SUBSCRIBE))).toMatchObject({
         error: "forbidden",
         message: "not allowed: no",
       });
     }
     expect(bodies).toHaveLength(1);
-    for (let n = 0; n < 3; n++) await expect(hooks.publish(PUBLISH)).rejects.toMatchObject({ error: "forbidden" });
+    for (let n = 0; n < 3; n++) expect(await failureOf(hooks.publish(PUBLISH))).toMatchObject({ error: "forbidden" });
     expect(bodies).toHaveLength(4);
     backend.answer = { allow: "?", cacheSeconds: 10 };
-    for (let n = 0; n < 3; n++) await expect(hooks.connect(CONNECT)).rejects.toMatchObject({ error: "unavailable" });
+    for (let n = 0; n < 3; n++) expect(await failureOf(hooks.connect(CONNECT))).toMatchObject({ error: "unavailable" });
     expect(bodies).toHaveLength(7);
   });
 
