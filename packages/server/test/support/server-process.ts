@@ -38,14 +38,20 @@ export function spawnBareServer(): Promise<ServerProcess> {
   return spawn({}, (port, dataDir) => [`--port=${port}`, "--tcp-port=0", `--data-dir=${dataDir}`]);
 }
 
+/** The flag `descriptors` is the limit of open ones (`ulimit -n`). */
 export function spawnServer(flags: Flags = {}): Promise<ServerProcess> {
+  const { descriptors: _, ...own } = flags;
   return spawn(flags, (port, dataDir, more) =>
-    argumentsOf({ engine: "sqlite", "log-level": "info", ...flags, port, "data-dir": dataDir, ...more }),
+    argumentsOf({ engine: "sqlite", "log-level": "info", ...own, port, "data-dir": dataDir, ...more }),
   );
 }
 
+function limited(command: readonly string[], descriptors: string): string[] {
+  return ["sh", "-c", `ulimit -n ${Number(descriptors)} && exec "$@"`, "sh", ...command];
+}
+
 async function spawn(
-  flags: Flags,
+  { descriptors, ...flags }: Flags,
   argumentsFor: (port: string, dataDir: string, more: Flags) => string[],
 ): Promise<ServerProcess> {
   const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
@@ -82,7 +88,8 @@ async function spawn(
     async start(more = {}) {
       output = "";
       const args = argumentsFor(port, dataDir, more);
-      child = Bun.spawn([process.execPath, MAIN, "serve", ...args], {
+      const command = [process.execPath, MAIN, "serve", ...args];
+      child = Bun.spawn(descriptors === undefined ? command : limited(command, descriptors), {
         cwd: dataDir,
         stdout: "pipe",
         stderr: "pipe",
