@@ -1,13 +1,14 @@
 /**
  * Chaos for a longer time: the server is killed again and again, the network is cut all the time, publishers repeat what was not
- * answered, pages come and go. In the end every page that stayed has every publication of every channel once and in order, and every
- * user has every message of the inbox once.
+ * answered, pages come and go, readers come back on another transport each time. In the end every page that stayed and every reader has
+ * every publication of every channel once and in order, and every user has every message of the inbox once.
  */
 import { afterAll, expect, test } from "bun:test";
 import { Client } from "@longwire/client";
 import { Random } from "@longwire/protocol/test/random";
-import { type ServerProcess, spawnServer } from "longwire/test/server-process";
+import { freePort, type ServerProcess, spawnServer } from "longwire/test/server-process";
 import { startProxy } from "./support/cutting-proxy.ts";
+import { Roamer } from "./support/roamer.ts";
 import { until } from "./support/wait.ts";
 
 const FULL = process.env["LONGWIRE_SLOW"] === "full";
@@ -16,6 +17,9 @@ const RUN_MS = FULL ? 8 * 60_000 : 45_000;
 const CHANNELS = ["a", "b", "c"];
 const USERS = ["ann", "bob", "eve"];
 const READERS = 20;
+const ROAMERS = 12;
+/** Some pages keep to one transport, the others choose for themselves. */
+const TRANSPORTS = [undefined, ["websocket"], ["stream"], ["poll"]] as const;
 const QUICK = { backoff: { minMs: 5, maxMs: 200 }, resetOn: "open", queueTimeoutMs: RUN_MS } as const;
 
 let server: ServerProcess;
@@ -29,9 +33,18 @@ interface Page {
   breaks: number;
 }
 
-async function openPage(url: string, user: string | undefined, channels: readonly string[]): Promise<Page> {
+async function openPage(
+  url: string,
+  user: string | undefined,
+  channels: readonly string[],
+  transports: (typeof TRANSPORTS)[number],
+): Promise<Page> {
   const token = user === undefined ? undefined : await server.token({ sub: user });
-  const client = new Client(`${url.replace("http", "ws")}/ws`, { ...QUICK, ...(token !== undefined && { token }) });
+  const client = new Client(`${url.replace("http", "ws")}/ws`, {
+    ...QUICK,
+    ...(token !== undefined && { token }),
+    ...(transports !== undefined && { transports }),
+  });
   const page: Page = { client, got: new Map(), offsets: new Map(), breaks: 0 };
   for (const name of user === undefined ? channels : [...channels, `@${user}`]) {
     const channel = client.channel<number>(name);
@@ -70,17 +83,32 @@ async function publishTo(channel: string, isOver: () => boolean): Promise<number
 
 test("[P1] [P2] [P3] nothing is lost and nothing doubled while everything that can break breaks", async () => {
   const random = new Random(SEED);
+  const tcpPort = freePort();
   server = await spawnServer({
+    "tcp-port": String(tcpPort),
     "channels-history-size": "1000000",
     "channels-history-seconds": "3600",
     "recovery-max": "1000000",
     namespaces: JSON.stringify({ "@": { historySize: 1_000_000 } }),
   });
   const proxy = startProxy(Number(new URL(server.url).port));
-  const pages = await Promise.all(Array.from({ length: READERS }, (_, n) => openPage(proxy.url, USERS[n], CHANNELS)));
+  const tcp = startProxy(tcpPort);
+  const pages = await Promise.all(
+    Array.from({ length: READERS }, (_, n) =>
+      openPage(proxy.url, USERS[n], CHANNELS, TRANSPORTS[n % TRANSPORTS.length]),
+    ),
+  );
+  const target = { url: proxy.url, tcpPort: Number(new URL(tcp.url).port) };
+  const roamers = Array.from(
+    { length: ROAMERS },
+    (_, n) => new Roamer({ target, channels: CHANNELS, random: new Random(SEED * 1000 + n), stayMsMax: 2000 }),
+  );
+  await until("all roamers are subscribed", () => roamers.every(({ isSubscribed }) => isSubscribed));
 
   let over = false;
-  const cutting = setInterval(() => proxy.cut(0.03, () => random.below(1000) / 1000), 25);
+  const cutting = setInterval(() => {
+    for (const way of [proxy, tcp]) way.cut(0.03, () => random.below(1000) / 1000);
+  }, 25);
   const publishing = Promise.all(
     [...CHANNELS, ...USERS.map((user) => `@${user}`)].map((channel) => publishTo(channel, () => over)),
   );
@@ -103,6 +131,20 @@ test("[P1] [P2] [P3] nothing is lost and nothing doubled while everything that c
   await until("everybody has everything", () =>
     pages.every(({ got }) => [...got].every(([channel, data]) => data.length >= (totals.get(channel) ?? 0))),
   );
+  await until("every roamer has everything", () =>
+    roamers.every(({ positions }) =>
+      CHANNELS.every((channel) => (positions.get(channel)?.offset ?? 0) >= (totals.get(channel) ?? 0)),
+    ),
+  );
+  for (const roamer of roamers) {
+    await roamer.stop();
+    for (const channel of CHANNELS) {
+      const wanted = Array.from({ length: totals.get(channel) ?? 0 }, (_, n) => n + 1);
+      expect([channel, roamer.data.get(channel)]).toEqual([channel, wanted]);
+      expect([channel, roamer.offsets.get(channel)]).toEqual([channel, wanted]);
+    }
+    expect(roamer.breaks).toBe(0);
+  }
   for (const { client, got, offsets, breaks } of pages) {
     for (const [channel, data] of got) {
       const wanted = Array.from({ length: totals.get(channel) ?? 0 }, (_, n) => n + 1);
@@ -114,6 +156,7 @@ test("[P1] [P2] [P3] nothing is lost and nothing doubled while everything that c
   }
   expect(kills).toBeGreaterThan(5);
   proxy.stop();
+  tcp.stop();
   process.stdout.write(
     `seed ${SEED}: ${kills} kills, ${proxy.cuts} cuts, ${counts.reduce((a, b) => a + b, 0)} publications\n`,
   );

@@ -109,9 +109,8 @@ export interface OneWayProtocol {
   readonly quiet: Protocol;
 }
 
-export function oneWayProtocol(protocol: Protocol): OneWayProtocol {
-  const loud = openingProtocol(protocol);
-  return { loud, quiet: quietProtocol(loud) };
+export function oneWayProtocol(loud: Protocol, quiet: Protocol = quietProtocol(loud)): OneWayProtocol {
+  return { loud: openingProtocol(loud), quiet: openingProtocol(quiet) };
 }
 
 /** `connect` and `subscribe` alone are understood, and a mistake in either refuses the request. */

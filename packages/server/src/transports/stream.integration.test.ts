@@ -1,5 +1,6 @@
 /** What only streams have: an answer that begins when all is ready, cursors apart from events, a queue that the runtime keeps. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { decodeCursor } from "@longwire/protocol";
 import { openSocket, type RawSocket } from "../../test/support/raw-socket.ts";
 import { startServer, type TestServer } from "../../test/support/server.ts";
@@ -49,6 +50,9 @@ async function stats(): Promise<Stats> {
   const { sessions, channels, subscriptions } = (await server.api("GET", "/api/stats")).body as Stats;
   return { sessions, channels, subscriptions };
 }
+
+/** Sockets of both sides, files and all. */
+const descriptors = (): number => readdirSync("/proc/self/fd").length;
 
 /** Waits until the server has forgotten everybody. */
 async function untilEmpty(): Promise<void> {
@@ -111,6 +115,7 @@ describe("a client that goes away", () => {
     server = await startServer({ engine: "sqlite" });
     const token = await server.token({ sub: "bob" });
     for (let n = 0; n < 50; n++) await server.publish("kept", "x".repeat(1000));
+    const before = descriptors();
     const line = JSON.stringify({ type: "subscribe", channel: "kept", since: "earliest", presence: true });
     for (let round = 0; round < 30; round++) {
       const afterMs = round % 6;
@@ -125,10 +130,37 @@ describe("a client that goes away", () => {
       ]);
     }
     await untilEmpty();
+    expect(descriptors()).toBeLessThanOrEqual(before + 1);
+  });
+
+  test("[OW-8] before its answer begins leaves nothing behind either", async () => {
+    server = await startServer({ engine: "sqlite" });
+    const channels = upTo(150).map((n) => `c${n}`);
+    await server.api("POST", "/api/publish", { channels, data: "x".repeat(500) });
+    const before = descriptors();
+    for (let round = 0; round < 60; round++) {
+      for (const path of ["/stream", "/sse", "/poll"]) {
+        const list = path === "/stream" ? channels : channels.slice(0, 60);
+        await abort(`${path}?channels=${list.join(",")}&since=earliest`, (round % 20) / 5);
+      }
+    }
+    await untilEmpty();
+    expect(descriptors()).toBeLessThanOrEqual(before + 1);
   });
 });
 
 describe("cursors", () => {
+  test("[OW-6] [ES-3] whoever asks for quiet is told where it stands all the same: a cut before the first publication loses nothing", async () => {
+    server = await startServer();
+    await server.publish("a", 1);
+    const socket = await openSocket(Number(new URL(server.url).port));
+    socket.send("GET /sse/a?quiet=true HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    const [, cursor = ""] =
+      /id: (\S+)\n\n$/.exec(await socket.readUntil("\n\n").then(() => socket.readUntil("\n\n"))) ?? [];
+    socket.destroy();
+    expect(decodeCursor(cursor)?.get("a")?.offset).toBe(1);
+  });
+
   test("[ES-4] with several channels the cursor behind a turn names them all, at what was sent", async () => {
     server = await startServer();
     const peer = await open(SSE_BY_QUERY, { subscribe: [{ channel: "a" }, { channel: "b" }] });
