@@ -13,23 +13,13 @@ import type { Protocol } from "../ports/protocol.ts";
 import { httpStreamTransport } from "../transports/http-stream.ts";
 import { longPollTransport } from "../transports/long-poll.ts";
 import { sendTransport } from "../transports/send.ts";
-import {
-  oneWayProtocol,
-  quietProtocol,
-  refusalAnswer,
-} from "../transports/opening.ts";
+import { type OneWayProtocol, oneWayProtocol, quietProtocol, refusalAnswer } from "../transports/opening.ts";
 import { laterAnswer, sseTransport } from "../transports/sse.ts";
 import type { WebSocketConnection } from "../transports/websocket.ts";
 import { type Door, throughDoor } from "./door.ts";
 import { requireOrigin, type UpgradeParts } from "./upgrade.ts";
 
-export interface OneWayParts
-  extends
-    Door,
-    Pick<
-      UpgradeParts,
-      "originAllowed" | "draining" | "viewer" | "credentials"
-    > {
+export interface OneWayParts extends Door, Pick<UpgradeParts, "originAllowed" | "draining" | "viewer" | "credentials"> {
   readonly gateway: Gateway;
   readonly turn: Turn;
   readonly depthMax: number;
@@ -83,29 +73,19 @@ export function oneWayMounts(parts: OneWayParts): [string, Mount][] {
   const send = sendTransport({ ...parts, protocol: native });
   const queryOf = (request: Request): string => splitUrl(request.url).query;
   // An EventSource that is answered 503 never comes back.
-  const later = (goodbye: Disconnect): Response =>
-    laterAnswer(goodbye, parts.retryMs);
-  const events = httpMount(
-    parts,
-    { methods: ["GET"], refuse: later },
-    (request, server, tail) => sse(request, server, queryOf(request), tail),
+  const later = (goodbye: Disconnect): Response => laterAnswer(goodbye, parts.retryMs);
+  const events = httpMount(parts, { methods: ["GET"], refuse: later }, (request, server, tail) =>
+    sse(request, server, queryOf(request), tail),
   );
   const both = { methods: ["GET", "POST"] };
   return [
     ["/sse", events],
     ["/sse/", events],
-    [
-      "/stream",
-      httpMount(parts, both, (request, server) =>
-        stream(request, server, queryOf(request)),
-      ),
-    ],
+    ["/stream", httpMount(parts, both, (request, server) => stream(request, server, queryOf(request)))],
     [
       "/poll",
-      httpMount(
-        parts,
-        { ...both, isKnown: (request) => bringsCursor(queryOf(request)) },
-        (request, server) => poll(request, server, queryOf(request)),
+      httpMount(parts, { ...both, isKnown: (request) => bringsCursor(queryOf(request)) }, (request, server) =>
+        poll(request, server, queryOf(request)),
       ),
     ],
     [
@@ -130,52 +110,30 @@ interface MountOptions {
   readonly refuse?: (goodbye: Disconnect) => Response;
 }
 
-function eventsOf(inner: Protocol): {
-  readonly named: OneWayProtocol;
-  readonly unnamed: OneWayProtocol;
-} {
+function eventsOf(inner: Protocol): { readonly named: OneWayProtocol; readonly unnamed: OneWayProtocol } {
   // Quiet within the events: what is left out still moves the cursor.
   const silent = quietProtocol(inner);
   const both = (named: boolean): OneWayProtocol =>
-    oneWayProtocol(
-      eventStreamProtocol(inner, { named }),
-      eventStreamProtocol(silent, { named }),
-    );
+    oneWayProtocol(eventStreamProtocol(inner, { named }), eventStreamProtocol(silent, { named }));
   return { named: both(true), unnamed: both(false) };
 }
 
 /** Requests of pages: from allowed origins, with an answer that such a page may read. `serve` rejects with nothing but bugs. */
 function httpMount(
   parts: OneWayParts,
-  {
-    methods,
-    isOpen = false,
-    isKnown = () => false,
-    refuse = refusalAnswer,
-  }: MountOptions,
-  serve: (
-    request: Request,
-    server: WebServer,
-    tail: string,
-  ) => Promise<Response>,
+  { methods, isOpen = false, isKnown = () => false, refuse = refusalAnswer }: MountOptions,
+  serve: (request: Request, server: WebServer, tail: string) => Promise<Response>,
 ): Mount {
   // Not an async function: it would keep the request for as long as a poll waits.
   return (request, server, tail) => {
     const origin = request.headers.get("origin");
     try {
       requireOrigin(parts, request);
-      if (request.method === "OPTIONS")
-        return readableBy(origin, preflightAnswer(methods));
-      if (!methods.includes(request.method))
-        return methodAnswer(request.method, methods.join(", "));
+      if (request.method === "OPTIONS") return readableBy(origin, preflightAnswer(methods));
+      if (!methods.includes(request.method)) return methodAnswer(request.method, methods.join(", "));
       const answer = isOpen
         ? serve(request, server, tail)
-        : throughDoor(
-            parts,
-            isKnown(request),
-            () => serve(request, server, tail),
-            refuse,
-          );
+        : throughDoor(parts, isKnown(request), () => serve(request, server, tail), refuse);
       if (origin === null) return answer;
       return answer instanceof Promise
         ? answer.then((response) => response && readableBy(origin, response))
@@ -195,8 +153,7 @@ function preflightAnswer(methods: readonly string[]): Response {
     status: 204,
     headers: {
       "access-control-allow-methods": methods.join(", "),
-      "access-control-allow-headers":
-        "content-type, authorization, last-event-id",
+      "access-control-allow-headers": "content-type, authorization, last-event-id",
       "access-control-max-age": String(PREFLIGHT_SECONDS),
     },
   });
