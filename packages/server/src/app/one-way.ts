@@ -17,9 +17,11 @@ import { type OneWayProtocol, oneWayProtocol, quietProtocol, refusalAnswer } fro
 import { laterAnswer, sseTransport } from "../transports/sse.ts";
 import type { WebSocketConnection } from "../transports/websocket.ts";
 import { type Door, throughDoor } from "./door.ts";
+import type { CookieParts } from "./cookies.ts";
 import { requireOrigin, type UpgradeParts } from "./upgrade.ts";
 
 export interface OneWayParts extends Door, Pick<UpgradeParts, "originAllowed" | "draining" | "viewer" | "credentials"> {
+  readonly mayUseCookies: CookieParts["mayUseCookies"];
   readonly gateway: Gateway;
   readonly turn: Turn;
   readonly depthMax: number;
@@ -127,17 +129,19 @@ function httpMount(
   // Not an async function: it would keep the request for as long as a poll waits.
   return (request, server, tail) => {
     const origin = request.headers.get("origin");
+    const host = request.headers.get("host");
+    const reader = origin === null ? null : { origin, withCookies: parts.mayUseCookies(origin, host) };
     try {
       requireOrigin(parts, request);
-      if (request.method === "OPTIONS") return readableBy(origin, preflightAnswer(methods));
+      if (request.method === "OPTIONS") return readableBy(reader, preflightAnswer(methods));
       if (!methods.includes(request.method)) return methodAnswer(request.method, methods.join(", "));
       const answer = isOpen
         ? serve(request, server, tail)
         : throughDoor(parts, isKnown(request), () => serve(request, server, tail), refuse);
-      if (origin === null) return answer;
+      if (reader === null) return answer;
       return answer instanceof Promise
-        ? answer.then((response) => response && readableBy(origin, response))
-        : answer && readableBy(origin, answer);
+        ? answer.then((response) => response && readableBy(reader, response))
+        : answer && readableBy(reader, answer);
     } catch (error) {
       if (error instanceof ReplyError) return failureAnswer(error);
       throw error;
@@ -159,9 +163,16 @@ function preflightAnswer(methods: readonly string[]): Response {
   });
 }
 
-function readableBy(origin: string | null, response: Response): Response {
-  if (origin !== null) {
-    response.headers.set("access-control-allow-origin", origin);
+/** A page that reads the answer. */
+interface Reader {
+  readonly origin: string;
+  readonly withCookies: boolean;
+}
+
+function readableBy(reader: Reader | null, response: Response): Response {
+  if (reader !== null) {
+    response.headers.set("access-control-allow-origin", reader.origin);
+    if (reader.withCookies) response.headers.set("access-control-allow-credentials", "true");
     response.headers.append("vary", "origin");
   }
   return response;

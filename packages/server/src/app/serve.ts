@@ -8,13 +8,13 @@ import { type ListeningSocket, setUserTimeout } from "../base/user-timeout.ts";
 import { asksWhoConnects, checksTokens, type Config } from "../config/schema.ts";
 import { createHttp } from "../http/api.ts";
 import { splitUrl } from "../http/router.ts";
-import { type CredentialReader, credentialReader } from "../transports/credentials.ts";
 import { requestViewer } from "../transports/request-view.ts";
 import { WebSocketFanout, type WebSocketConnection } from "../transports/websocket.ts";
 import { demoAssets } from "./assets.ts";
 import { refusalAt } from "./admission.ts";
 import { capacityOf } from "./capacity.ts";
 import { type Composition, compose } from "./compose.ts";
+import { cookieParts } from "./cookies.ts";
 import type { Door } from "./door.ts";
 import { type OpenListener, openListeners, planListeners } from "./listeners.ts";
 import { createMounts } from "./mounts.ts";
@@ -122,8 +122,8 @@ function openWebServers(
 ): void {
   const originAllowed = originCheck(config.origins, posture.loopback, posture.hasTokens);
   const { host } = posture;
-  const viewer = asksWhoConnects(config) ? requestViewer(config.hookHeaders) : undefined;
-  const credentials = credentialsOf(config);
+  const cookies = cookieParts(config);
+  const viewer = asksWhoConnects(config) ? requestViewer(config.hookHeaders, cookies.mayUseCookies) : undefined;
   const http = createHttp({
     control,
     keys: posture.keys,
@@ -152,7 +152,7 @@ function openWebServers(
     ratchet: config.presets.includes("ratchet"),
     draining,
     viewer,
-    credentials,
+    ...cookies,
   });
   servers.push(
     openWebServer({
@@ -168,15 +168,7 @@ function openWebServers(
     }),
   );
   if (config.presets.includes("swoole"))
-    servers.push(openSwoole({ ...door, config, host, gateway, originAllowed, draining, viewer, credentials }));
-}
-
-/** For cookies origins count that are named, or the server's own: not all of `*`, and not every page of this machine. */
-function credentialsOf(config: Config): CredentialReader {
-  // Where no token could be checked, a header is for somebody else.
-  if (!checksTokens(config)) return (_, handshake) => handshake;
-  const named = config.origins.filter((origin) => origin !== "*" && origin !== "null");
-  return credentialReader({ cookie: config.tokenCookie, trusted: originCheck(named, false, true) });
+    servers.push(openSwoole({ ...door, config, host, gateway, originAllowed, draining, viewer, ...cookies }));
 }
 
 /** Of a stream that leads out nothing is ever heard, so it is the kernel that must notice that its client was cut off. */

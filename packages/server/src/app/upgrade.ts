@@ -62,7 +62,8 @@ function upgrader(
       const terms = read(query, tail);
       const { protocol } = terms;
       // The query goes first.
-      const offered = token === undefined ? terms.handshake : { ...terms.handshake, token: terms.handshake.token ?? token };
+      const offered =
+        token === undefined ? terms.handshake : { ...terms.handshake, token: terms.handshake.token ?? token };
       const handshake = parts.credentials(request, offered);
       const shown = withView(handshake, parts.viewer, request, "websocket", query);
       const address = parts.forwarded?.(request, server);
@@ -71,7 +72,9 @@ function upgrader(
           ? new WebSocketConnection(parts.fanout, protocol, shown)
           : new ForwardedWebSocketConnection(parts.fanout, protocol, shown, address);
       const options =
-        answer === undefined ? { data: connection } : { data: connection, headers: { "sec-websocket-protocol": answer } };
+        answer === undefined
+          ? { data: connection }
+          : { data: connection, headers: { "sec-websocket-protocol": answer } };
       if (server.upgrade(request, options)) return undefined;
       throw notValid();
     } catch (error) {

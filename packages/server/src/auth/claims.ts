@@ -1,5 +1,5 @@
 /** Claims: what a token says once its signature is known to be good (RFC 7519), in our words. */
-import { channelFault, type Json, userFault } from "@longwire/protocol";
+import { channelFault, userFault } from "@longwire/protocol";
 import { z } from "zod";
 import { ReplyError } from "../base/failures.ts";
 import type { Allow, Identity } from "../ports/authority.ts";
@@ -77,7 +77,7 @@ export function readClaims(payload: unknown, { audience, issuer }: TokenTerms): 
       expiresAt: milliseconds(exp),
       issuedAt: milliseconds(iat),
       channels: channels ?? NO_CHANNELS,
-      info: info as Json | undefined,
+      info,
       // Zod says `undefined` where the claim leaves an action out; to us that is the same.
       allow: allow as Allow | undefined,
     },

@@ -44,6 +44,26 @@ async function userOf(server: TestServer, token: string): Promise<string | numbe
   return answer.type === "connected" ? answer.user : answer.type;
 }
 
+/** An answer that never ends. */
+function drip(): Response {
+  return new Response(
+    new ReadableStream({
+      async pull(controller) {
+        await Bun.sleep(50);
+        controller.enqueue(new TextEncoder().encode(" "));
+      },
+    }),
+  );
+}
+
+/** What a promise is rejected with, as words. */
+function failureOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => "it was not rejected",
+    (error: unknown) => String(error),
+  );
+}
+
 describe("[CO-17] a gateway that trusts a published set", () => {
   let provider: Provider;
   let server: TestServer;
@@ -117,7 +137,7 @@ describe("[CO-17] fetching", () => {
     const elsewhere = startProvider(first);
     for (const status of [301, 302, 303, 307, 308]) {
       const answer = (): Response => new Response(null, { status, headers: { location: elsewhere.url } });
-      await expect(fetchFrom(answer)).rejects.toThrow(`answered ${status}`);
+      expect(await failureOf(fetchFrom(answer))).toContain(`answered ${status}`);
     }
     expect(elsewhere.asked).toBe(0);
     await elsewhere.stop();
@@ -127,12 +147,12 @@ describe("[CO-17] fetching", () => {
     for (const status of [204, 206, 400, 404, 500]) {
       const answer = (): Response =>
         status === 204 ? new Response(null, { status }) : new Response('{"keys":[]}', { status });
-      await expect(fetchFrom(answer)).rejects.toThrow(`answered ${status}`);
+      expect(await failureOf(fetchFrom(answer))).toContain(`answered ${status}`);
     }
   });
 
   test("one that is huge is given up, also where it has no end", async () => {
-    await expect(fetchFrom(() => new Response("x".repeat(300_000)))).rejects.toThrow("longer than");
+    expect(await failureOf(fetchFrom(() => new Response("x".repeat(300_000))))).toContain("longer than");
     let sent = 0;
     const endless = (): Response =>
       new Response(
@@ -144,27 +164,19 @@ describe("[CO-17] fetching", () => {
           },
         }),
       );
-    await expect(fetchFrom(endless)).rejects.toThrow("longer than");
+    expect(await failureOf(fetchFrom(endless))).toContain("longer than");
     expect(sent).toBeLessThan(64 * 1024 * 1024);
   });
 
   test("one that drips, or never answers, ends with the time it has", async () => {
-    const drip = (): Response =>
-      new Response(
-        new ReadableStream({
-          async pull(controller) {
-            await Bun.sleep(50);
-            controller.enqueue(new TextEncoder().encode(" "));
-          },
-        }),
-      );
-    await expect(fetchFrom(drip, AbortSignal.timeout(400))).rejects.toThrow();
-    await expect(fetchFrom(() => new Promise(() => undefined), AbortSignal.timeout(400))).rejects.toThrow();
+    expect(await failureOf(fetchFrom(drip, AbortSignal.timeout(400)))).toContain("TimeoutError");
+    const silent = fetchFrom(() => new Promise(() => undefined), AbortSignal.timeout(400));
+    expect(await failureOf(silent)).toContain("TimeoutError");
   });
 
   test("nobody there", async () => {
     const gone = startProvider();
     await gone.stop();
-    await expect(fetchKeySet(gone.url, never)).rejects.toThrow();
+    expect(await failureOf(fetchKeySet(gone.url, never))).toContain("Error");
   });
 });

@@ -1,5 +1,5 @@
 /** Published keys while their endpoint is slow, down, wrong, or has new ones: with a fake clock and an endpoint to script. */
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import { makeSigner, type Signer } from "../../test/support/tokens.ts";
 import { ReplyError } from "../base/failures.ts";
@@ -7,9 +7,6 @@ import type { Logger } from "../base/log.ts";
 import { configuredKeys } from "./configured-keys.ts";
 import { jwtAuthority } from "./jwt.ts";
 import { PublishedKeys } from "./key-set.ts";
-
-// Making RSA keys takes what it takes.
-setDefaultTimeout(60_000);
 
 const CACHE_MS = 600_000;
 

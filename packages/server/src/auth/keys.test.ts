@@ -1,5 +1,5 @@
 /** Every algorithm, with keys made here, and what must not pass for one. */
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createHmac, generateKeyPairSync, sign as signBytes } from "node:crypto";
 import { SignJWT } from "jose";
 import { FakeClock } from "../../test/support/fake-clock.ts";
@@ -10,9 +10,6 @@ import type { Authority } from "../ports/authority.ts";
 import { type Algorithm, ASYMMETRIC_ALGORITHMS, HMAC_ALGORITHMS } from "./algorithms.ts";
 import { configuredKeys } from "./configured-keys.ts";
 import { jwtAuthority } from "./jwt.ts";
-
-// Making RSA keys takes what it takes.
-setDefaultTimeout(60_000);
 
 const clock = new FakeClock();
 const ALGORITHMS: readonly Algorithm[] = [...HMAC_ALGORITHMS, ...ASYMMETRIC_ALGORITHMS];
@@ -30,6 +27,23 @@ async function userOf(authority: Authority, token: string): Promise<string | und
     if (error instanceof ReplyError) return error.error;
     throw error;
   }
+}
+
+function pem(type: "rsa" | "ec" | "ed25519" | "x25519", options = {}): string {
+  return generateKeyPairSync(type as "rsa", {
+    modulusLength: 2048,
+    ...options,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  }).publicKey;
+}
+
+/** What a promise is rejected with, as words. */
+function failureOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => "it was not rejected",
+    (error: unknown) => String(error),
+  );
 }
 
 function segment(value: unknown): string {
@@ -196,15 +210,13 @@ describe("[CO-18] for whom and from whom", () => {
       expect([wrong, await userOf(strict, await signer.sign({ ...good, ...wrong }))]).toEqual([wrong, "badToken"]);
     }
     const channel = await signer.sign({ channel: "a", iss: good.iss });
-    await expect(strict.admit(channel, "a", undefined)).rejects.toThrow("aud");
+    expect(await failureOf(strict.admit(channel, "a", undefined))).toContain("aud");
     await strict.admit(await signer.sign({ ...good, channel: "a" }), "a", "bob");
   });
 
   test("where nothing is asked for, nothing is looked at", async () => {
     const lax = trusting([signer.option]);
-    expect(await userOf(lax, await signer.sign({ sub: "bob", aud: 7 as unknown as string, iss: "anybody" }))).toBe(
-      "bob",
-    );
+    expect(await userOf(lax, await signer.sign({ sub: "bob", aud: 7, iss: "anybody" }))).toBe("bob");
   });
 });
 
@@ -223,7 +235,7 @@ test("[CO-5] a token that was checked before is looked at again for its time, an
   const token = await signer.sign({ sub: "bob", exp: own.now() / 1000 + 60 });
   const first = await authority.identify(token);
   expect(await authority.identify(token)).toBe(first);
-  await expect(authority.admit(token, "a", "bob")).rejects.toThrow("not for the channel");
+  expect(await failureOf(authority.admit(token, "a", "bob"))).toContain("not for the channel");
   own.advance(60_000);
   expect(await userOf(authority, token)).toBe("tokenExpired");
   // What is only alike was not checked.
@@ -231,13 +243,6 @@ test("[CO-5] a token that was checked before is looked at again for its time, an
 });
 
 describe("[CO-16] a key that cannot be one refuses the start, in words without the key", () => {
-  const pem = (type: "rsa" | "ec" | "ed25519" | "x25519", options = {}): string =>
-    generateKeyPairSync(type as "rsa", {
-      modulusLength: 2048,
-      ...options,
-      publicKeyEncoding: { type: "spki", format: "pem" },
-      privateKeyEncoding: { type: "pkcs8", format: "pem" },
-    }).publicKey;
   const weak = makeSigner("RS256", undefined, { bits: 1024 }).option.publicKey ?? "";
   const secret = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" });
   const p384 = pem("ec", { namedCurve: "P-384" });

@@ -24,7 +24,7 @@ type Headers = Readonly<Record<string, string>>;
 interface Way {
   readonly name: string;
   /** The user of the session that such a request gets, `nobody`, or the code it is refused with. */
-  who(headers: Headers, query?: string): Promise<string | number>;
+  readonly who: (headers: Headers, query?: string) => Promise<string | number>;
 }
 
 interface Said {
@@ -66,7 +66,7 @@ const WAYS: readonly Way[] = [
       const client = await connectClient(`${server.url}/ws?${query}`, { headers, connect: false });
       const answer = query === "" ? await client.ask({ type: "connect" }) : await client.next(() => true);
       client.terminate();
-      return whoIn([answer as Said]);
+      return whoIn([answer]);
     },
   },
   {
@@ -76,7 +76,7 @@ const WAYS: readonly Way[] = [
       client.send({ type: "ping" });
       const answer = await client.next(({ type }) => type === "connected" || type === "disconnect");
       client.terminate();
-      return whoIn([answer as Said]);
+      return whoIn([answer]);
     },
   },
   {
@@ -85,7 +85,7 @@ const WAYS: readonly Way[] = [
       const client = await connectClient(`${server.url}/ws?channels=news&${query}`, { headers, connect: false });
       const answer = await client.next(() => true);
       client.terminate();
-      return whoIn([answer as Said]);
+      return whoIn([answer]);
     },
   },
   {
@@ -221,6 +221,18 @@ test("[CO-20] pages that may use the cookie are told that they may, and others a
   expect(answer.headers.get("access-control-allow-credentials")).toBe("true");
 });
 
+function upgrade(protocols: string): Promise<Response> {
+  return fetch(`${server.url}/ws`, {
+    headers: {
+      upgrade: "websocket",
+      connection: "Upgrade",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+      "sec-websocket-protocol": protocols,
+    },
+  });
+}
+
 describe("[CO-21] a token in the subprotocol", () => {
   const Socket = WebSocket as unknown as new (url: string, options: { protocols?: string[] }) => WebSocket;
 
@@ -257,16 +269,6 @@ describe("[CO-21] a token in the subprotocol", () => {
   });
 
   test("without `longwire` beside it is refused; a subprotocol of somebody else's is named as ever", async () => {
-    const upgrade = (protocols: string): Promise<Response> =>
-      fetch(`${server.url}/ws`, {
-        headers: {
-          upgrade: "websocket",
-          connection: "Upgrade",
-          "sec-websocket-version": "13",
-          "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-          "sec-websocket-protocol": protocols,
-        },
-      });
     const refused = await upgrade(`token.${token}`);
     expect(refused.status).toBe(400);
     expect(await refused.text()).not.toContain(token);

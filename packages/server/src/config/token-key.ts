@@ -41,7 +41,7 @@ export const tokenKey: Kind<TokenKeyOption> = {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       // Never the value: it may be a bare secret.
       refuse(report, path, ALLOWED, Array.isArray(value) ? [] : {});
-      return value as unknown as TokenKeyOption;
+      return value as TokenKeyOption;
     }
     const fields = value as Readonly<Record<string, unknown>>;
     for (const key of Object.keys(fields)) {

@@ -11,8 +11,8 @@ import type { Session, Subscription } from "./model.ts";
  * the application gave, what a token for the one channel opened; and what the application was asked about.
  */
 export function endForbidden(core: Core, session: Session): void {
-  // A copy: ending one takes it out.
-  for (const subscription of [...session.subscriptions]) {
+  // Ending one makes a new list.
+  for (const subscription of session.subscriptions) {
     const refused = refusalNow(session, subscription);
     if (refused === undefined) continue;
     const { code, message: reason } = refused;

@@ -11,9 +11,29 @@ const CALM = { pingIntervalMs: 1_000_000, pingTimeoutMs: 1_000_000 };
 /** A token of the house's authority. */
 const tokenOf = (identity: Partial<Identity>): string => JSON.stringify(identity);
 
+/** What a promise is rejected with, as words. */
+function failureOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => "it was not rejected",
+    (error: unknown) => String(error),
+  );
+}
+
 interface Raw {
   readonly connection: FakeConnection;
   say(frame: unknown): Promise<void>;
+}
+
+function brief(house: CoreHouse): string {
+  return tokenOf({ user: "bob", expiresAt: house.clock.now() + 10_000 });
+}
+
+function issued(house: CoreHouse, agoMs: number): string {
+  return tokenOf({ user: "bob", issuedAt: house.clock.now() - agoMs });
+}
+
+function strict(anonymous: "refused" | "tolerated"): CoreHouse {
+  return buildCore({ settings: { ...CALM, anonymous, connectTimeoutMs: 5000 } });
 }
 
 /** A connection whose handshake is up to the test. */
@@ -34,10 +54,8 @@ const codesOf = ({ connection }: { readonly connection: FakeConnection }): unkno
   connection.frames().map((frame) => ("code" in frame ? `${frame.type} ${frame.code}` : frame.type));
 
 describe("[CO-22] where clients must say who they are", () => {
-  const house = (): CoreHouse => buildCore({ settings: { ...CALM, anonymous: "refused", connectTimeoutMs: 5000 } });
-
   test("a connection that stays silent ends in time, one that was refused as well, one with a token stays", async () => {
-    const closed = house();
+    const closed = strict("refused");
     const silent = await arrive(closed);
     const refused = await arrive(closed);
     const bob = await arrive(closed);
@@ -55,7 +73,7 @@ describe("[CO-22] where clients must say who they are", () => {
   });
 
   test("a token without a user is one all the same", async () => {
-    const closed = house();
+    const closed = strict("refused");
     const page = await arrive(closed);
     await page.say({ type: "connect", token: tokenOf({ channels: ["news"] }) });
     closed.clock.advance(100_000);
@@ -63,7 +81,7 @@ describe("[CO-22] where clients must say who they are", () => {
   });
 
   test("whoever begins with another command, or by its query, is ended at once", async () => {
-    const closed = house();
+    const closed = strict("refused");
     const hasty = await arrive(closed);
     await hasty.say({ type: "subscribe", channel: "news", id: 1 });
     expect(hasty.connection.goodbye?.disconnect).toBe("missingToken");
@@ -73,10 +91,8 @@ describe("[CO-22] where clients must say who they are", () => {
 });
 
 describe("[CO-22] where nothing is open to everybody", () => {
-  const house = (): CoreHouse => buildCore({ settings: { ...CALM, anonymous: "tolerated", connectTimeoutMs: 5000 } });
-
   test("nobodies that follow nothing end in time; those to whom the application gave something, or a token, stay", async () => {
-    const quiet = house();
+    const quiet = strict("tolerated");
     const silent = await arrive(quiet);
     const nobody = await quiet.open();
     const bound = await quiet.open();
@@ -102,7 +118,6 @@ test("[CO-22] [LI-7] where something is open to everybody, a silent connection m
 
 describe("[CO-7] grace", () => {
   const settings = { ...CALM, tokenGraceMs: 5000 };
-  const brief = (house: CoreHouse): string => tokenOf({ user: "bob", expiresAt: house.clock.now() + 10_000 });
 
   test("a session may bring a new token a little after the end of the old one, and ends after that", async () => {
     const house = buildCore({ settings });
@@ -214,9 +229,6 @@ describe("[CO-23] rights that become narrower", () => {
 });
 
 describe("[CO-24] a revoked user", () => {
-  const issued = (house: CoreHouse, agoMs: number): string =>
-    tokenOf({ user: "bob", issuedAt: house.clock.now() - agoMs });
-
   test("is ended, and stays out with every token issued before, until the time is over", async () => {
     const house = buildCore({ settings: CALM });
     const old = issued(house, 1000);
@@ -291,8 +303,8 @@ describe("[CO-24] a revoked user", () => {
   test("[AP-21] a second revocation covers more and does not end sooner; it can be seen and lifted", async () => {
     const house = buildCore({ settings: CALM });
     const start = house.clock.now();
-    await expect(house.control.revocation("bob")).rejects.toThrow("not revoked");
-    await expect(house.control.liftRevocation("bob")).rejects.toThrow("not revoked");
+    expect(await failureOf(house.control.revocation("bob"))).toContain("not revoked");
+    expect(await failureOf(house.control.liftRevocation("bob"))).toContain("not revoked");
     await house.control.disconnectUser("bob", { reconnect: false, revokeMs: 60_000 });
     house.clock.advance(1000);
     await house.control.disconnectUser("bob", { reconnect: false, revokeMs: 10 });
@@ -306,6 +318,6 @@ describe("[CO-24] a revoked user", () => {
     await house.control.liftRevocation("bob");
     const bob = await house.open({ user: tokenOf({ user: "bob" }) });
     expect(bob.connection.goodbye).toBeUndefined();
-    await expect(house.control.revocation("bob")).rejects.toThrow("not revoked");
+    expect(await failureOf(house.control.revocation("bob"))).toContain("not revoked");
   });
 });

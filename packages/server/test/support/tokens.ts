@@ -62,9 +62,12 @@ function pairFor(algorithm: Algorithm, bits: number): Pair {
   return generateKeyPairSync("rsa", { modulusLength: bits, ...encoding });
 }
 
+function segment(value: unknown): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
+}
+
 /** No library would: RS256 whatever the key. */
 function signWeakly(named: { readonly kid?: string }, privateKey: string): Signer["sign"] {
-  const segment = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
   return (claims, header = {}) => {
     const signed = `${segment({ alg: "RS256", ...named, ...header })}.${segment(claims)}`;
     return Promise.resolve(`${signed}.${sign("sha256", Buffer.from(signed), privateKey).toString("base64url")}`);
