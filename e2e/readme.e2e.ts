@@ -15,7 +15,8 @@ import { until } from "./support/wait.ts";
 
 const port = freePort();
 const url = `http://127.0.0.1:${port}`;
-const clone = makeClone({ LONGWIRE_PORT: String(port), LONGWIRE_TCP_PORT: "0" });
+const tcpPort = freePort();
+const clone = makeClone({ LONGWIRE_PORT: String(port), LONGWIRE_TCP_PORT: String(tcpPort) });
 const blocks = await readCodeBlocks("README.md");
 const taken = new Set<CodeBlock>();
 /** Pages of the application: on another port, as a backend would serve them. */
@@ -61,7 +62,7 @@ function take(language: string, words: string): string {
   );
   if (block === undefined) throw new Error(`README.md has no (further) ${language} block with ${words}`);
   taken.add(block);
-  return block.code.replaceAll("127.0.0.1:8080", `127.0.0.1:${port}`);
+  return block.code.replaceAll("127.0.0.1:8080", `127.0.0.1:${port}`).replace("127.0.0.1 8081", `127.0.0.1 ${tcpPort}`);
 }
 
 async function ready(): Promise<void> {
@@ -157,6 +158,22 @@ test("pages without any SDK get frames, bare data, and answers", async () => {
   for (const frame of printed) expect(frames).toContainEqual(frame);
   expect(logs.filter((line) => line.startsWith("fault"))).toEqual([]);
   await page.close();
+});
+
+test("EventSource, curl and nc are clients", async () => {
+  const logs: string[] = [];
+  const page = await openPage("/bare.html", logs);
+  await page.addScriptTag({ content: take("js", "EventSource") });
+  const shells = ["/sse/news", "nc 127.0.0.1"].map((words) => clone.start(take("sh", words)));
+  await until("three subscribers", async () => {
+    return (JSON.parse(await askApi("/api/channels/news")) as { subscribers: number }).subscribers === 3;
+  });
+  await clone.run(`npx longwire publish news '{"text": "to all three"}'`);
+  for (const shell of shells) await until("the shell prints it", () => shell.output().includes("to all three"));
+  // The console shows the greeting and the subscription as objects, too.
+  await until("the page logs it", () => logs.length >= 3);
+  expect(logs.filter((line) => line.startsWith("fault"))).toEqual([]);
+  await Promise.all([page.close(), ...shells.map((shell) => shell.stop())]);
 });
 
 describe("publish", () => {
@@ -286,6 +303,7 @@ test.each([
   ["README.zh-CN.md", "README.md"],
   ["docs/zh-CN/sdk.md", "docs/sdk.md"],
   ["docs/zh-CN/http-api.md", "docs/http-api.md"],
+  ["docs/zh-CN/presets.md", "docs/presets.md"],
 ])("%s holds the code of %s; comments may differ", async (translation, page) => {
   expect((await readCodeBlocks(translation)).map(bareCode)).toEqual((await readCodeBlocks(page)).map(bareCode));
 });
