@@ -70,13 +70,15 @@ export function readConnect(answer: CallAnswer, depthMax: number, now: number): 
       identity: {
         user: user ?? undefined,
         issuedAt: now,
-        expiresAt:
-          expiresInSeconds == null ? undefined : Math.min(now + expiresInSeconds * 1000, Number.MAX_SAFE_INTEGER),
+        // Some say "never" with a number so large that its milliseconds are no number any more.
+        expiresAt: isNothing(expiresInSeconds)
+          ? undefined
+          : Math.min(now + expiresInSeconds * 1000, Number.MAX_SAFE_INTEGER),
         channels: channels ?? [],
         info: (info ?? undefined) as Json | undefined,
         allow: allow === true ? undefined : (allow as Allow),
       },
-      data: data == null ? undefined : objectOf(data),
+      data: isNothing(data) ? undefined : objectOf(data),
     };
   });
 }
@@ -149,6 +151,10 @@ function check<T>(schema: z.ZodType<T>, fields: Fields): T {
 
 function requireShallow(name: string, value: unknown, depthMax: number): void {
   if (depthOf(value, depthMax) > depthMax) throw new Nonsense(`\`${name}\` is nested deeper than ${depthMax}`);
+}
+
+function isNothing(value: unknown): value is null | undefined {
+  return value === null || value === undefined;
 }
 
 /** PHP writes an empty object as an empty list. */

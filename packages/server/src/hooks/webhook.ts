@@ -18,6 +18,7 @@ export interface WebhookParts {
 
 export function webhook({ asker, clock, depthMax }: WebhookParts): Required<Hooks> {
   const connects = new AnswerCache<Answer<ConnectAnswer>>(clock);
+  const readIdentity = (answer: CallAnswer): Answer<ConnectAnswer> => readConnect(answer, depthMax, clock.now());
   const subscribes = new AnswerCache<Answer<undefined>>(clock);
 
   /** `same`: what two questions must have in common to have the same answer. */
@@ -43,8 +44,7 @@ export function webhook({ asker, clock, depthMax }: WebhookParts): Required<Hook
     connect({ session, resumes, request, ...rest }: ConnectQuestion) {
       const { transport, headers, query } = request;
       const same = { transport, ...rest, headers, query };
-      const read = (answer: CallAnswer): Answer<ConnectAnswer> => readConnect(answer, depthMax, clock.now());
-      return askCached(connects, "connect", { session, resumes, ...same }, same, read);
+      return askCached(connects, "connect", { session, resumes, ...same }, same, readIdentity);
     },
     subscribe({ session, ...same }: SubscribeQuestion) {
       return askCached(subscribes, "subscribe", { session, ...same }, same, readSubscribe);
