@@ -49,10 +49,15 @@ export class Lifecycle {
     return expiresAt === undefined ? Infinity : expiresAt + this.settings.tokenGraceMs;
   }
 
-  /** Until when it must have said who it is, likewise. Whoever is let in, or has been given a channel to follow, is welcome. */
+  /**
+   * Until when it must have said who it is, likewise. Whoever is let in, or has been given a channel to follow, is welcome. Where nobody has to say
+   * anything, one whose life shows in nothing but what it says must have said something: else half a line would hold a connection for ever.
+   */
   #namedBy(session: Session): number {
     const { anonymous, connectTimeoutMs } = this.settings;
-    if (anonymous === "welcome" || session.state === "connecting") return Infinity;
+    if (session.state === "connecting") return Infinity;
+    const isSilent = session.state === "waiting" && session.connection.hearing === "frames";
+    if (anonymous === "welcome" && !isSilent) return Infinity;
     const isWelcome = session.state === "open" && (anonymous === "refused" || isSomebody(session));
     return isWelcome ? Infinity : session.openedAt + connectTimeoutMs;
   }
@@ -90,7 +95,7 @@ export class Lifecycle {
       return;
     }
     if (this.clock.now() >= this.#namedBy(session)) {
-      this.end(session, new Disconnect("missingToken"));
+      this.end(session, new Disconnect(this.settings.anonymous === "welcome" ? "noPong" : "missingToken"));
       return;
     }
     if (this.clock.now() >= this.#expiresAt(session)) {
