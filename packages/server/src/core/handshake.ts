@@ -45,27 +45,31 @@ export async function connectByHandshake(core: Core, session: Session, handshake
   } catch (error) {
     throw error instanceof ReplyError ? goodbyeOf(error) : error;
   }
-  const refusals: Promise<ReplyError | undefined>[] = [];
+  const refusals: Promise<unknown>[] = [];
   for (const [index, channel] of channels.entries()) {
     while (refusals.length < Math.min(channels.length, index + ASKED_MAX)) {
       refusals.push(refusalOf(core, session, channels[refusals.length] ?? ""));
     }
     const refused = await refusals[index];
+    if (session.state !== "open") return;
     if (session.subscription(channel) !== undefined) continue;
+    if (refused !== undefined && !(refused instanceof ReplyError)) throw refused;
     if (refused === undefined) await joinByServer(core, session, channel, sinceOf(channel, since));
     else announceRefusal(core, session, channel, refused, channels.length === 1);
   }
 }
 
-/** Why the session may not subscribe to the channel; nobody is asked about one that it has got already. */
-async function refusalOf(core: Core, session: Session, channel: string): Promise<ReplyError | undefined> {
+/**
+ * Why the session may not subscribe to the channel, whatever was thrown: nobody may be there any more to take a rejection. Nobody is asked
+ * about a channel that it has got already.
+ */
+async function refusalOf(core: Core, session: Session, channel: string): Promise<unknown> {
   if (session.subscription(channel) !== undefined) return undefined;
   try {
     await requireReading(core, session, "subscribe", channel);
     return undefined;
   } catch (error) {
-    if (error instanceof ReplyError) return error;
-    throw error;
+    return error;
   }
 }
 

@@ -44,7 +44,7 @@ export class Asker {
    * Resolves to what `read` makes of the answer. Rejects with the `ReplyError` that `read` throws, and with `ReplyError(unavailable)` where there
    * is no answer in time or `read` throws `Nonsense`.
    */
-  async ask<T>(event: string, body: string, read: (answer: CallAnswer) => T): Promise<T> {
+  async ask<T>(event: string, body: string, read: (answer: CallAnswer) => T, cookie?: string): Promise<T> {
     const { clock, timeoutMs, call } = this.parts;
     const end = new AbortController();
     const { signal } = end;
@@ -54,7 +54,7 @@ export class Asker {
       await this.#turn(signal);
       let answer: CallAnswer;
       try {
-        answer = await call(body, signal);
+        answer = await call(body, signal, cookie);
       } finally {
         this.#done();
       }

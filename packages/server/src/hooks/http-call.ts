@@ -5,8 +5,11 @@ export interface CallAnswer {
   readonly text: string;
 }
 
-/** Rejects with what went wrong, or with the signal's reason. */
-export type Call = (body: string, signal: AbortSignal) => Promise<CallAnswer>;
+/**
+ * Rejects with what went wrong, or with the signal's reason. `cookie`: the client's, sent as if it had come by itself, so that the sessions of
+ * any framework work as they do for its pages.
+ */
+export type Call = (body: string, signal: AbortSignal, cookie: string | undefined) => Promise<CallAnswer>;
 
 export interface CallParts {
   readonly url: string;
@@ -17,6 +20,9 @@ export interface CallParts {
   readonly userAgent: string;
 }
 
+/** What a header can carry (RFC 9110 section 5.5): what a client sent may be something else once it was decoded. */
+const HEADER_VALUE = /^[\t\u0020-\u007E\u0080-\u00FF]*$/;
+
 export function httpCall({ url, secret, answerBytesMax, userAgent }: CallParts): Call {
   const headers: Record<string, string> = {
     "content-type": "application/json",
@@ -26,9 +32,15 @@ export function httpCall({ url, secret, answerBytesMax, userAgent }: CallParts):
     "user-agent": userAgent,
   };
   if (secret !== undefined) headers["authorization"] = `Bearer ${secret}`;
-  return async (body, signal) => {
+  return async (body, signal, cookie) => {
     // Redirects are not followed: they lead to a page to log in at, with a status of 200.
-    const response = await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
+    const response = await fetch(url, {
+      method: "POST",
+      headers: cookie === undefined || !HEADER_VALUE.test(cookie) ? headers : { ...headers, cookie },
+      body,
+      signal,
+      redirect: "manual",
+    });
     return { status: response.status, text: await readText(response, answerBytesMax) };
   };
 }

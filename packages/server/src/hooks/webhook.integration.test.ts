@@ -180,6 +180,26 @@ describe("who connects", () => {
     expect(backend.asked.length).toBe(before + 1);
   });
 
+  test("[HK-1] the client's cookie comes as a cookie too, so that a framework finds its session", async () => {
+    const { backend, server } = await start({ origins: "https://example.com" });
+    const seen: unknown[] = [];
+    backend.answer = ({ headers }, request) => {
+      seen.push([headers?.["cookie"], request.headers.cookie]);
+      return { allow: true };
+    };
+    await attempt(server, { cookie: "a=1; b=2" });
+    await attempt(server, { cookie: "a=\u00e9\u00ff" });
+    await attempt(server, { cookie: "a=1", origin: "https://example.com" });
+    // Bound to loopback, pages of this machine may connect, as nobody.
+    await attempt(server, { cookie: "a=1", origin: "http://localhost:1" });
+    expect(seen).toEqual([
+      ["a=1; b=2", "a=1; b=2"],
+      ["a=\u00e9\u00ff", "a=\u00e9\u00ff"],
+      ["a=1", "a=1"],
+      [undefined, undefined],
+    ]);
+  });
+
   test("[HK-2] tokens: checked here where they are ours, by the application where it is always asked", async () => {
     const { backend, server } = await start();
     backend.answer = ({ token }) => ({ allow: true, user: token === "opaque" ? "eve" : "nobody" });

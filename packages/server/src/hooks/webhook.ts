@@ -28,15 +28,17 @@ export function webhook({ asker, clock, depthMax }: WebhookParts): Required<Hook
     question: Readonly<Record<string, unknown>>,
     same: Readonly<Record<string, unknown>>,
     read: (answer: CallAnswer) => Answer<T>,
+    cookie?: string,
   ): Promise<T> {
     const key = AnswerCache.keyOf(JSON.stringify(same));
     const known = cache.get(key);
     if (known !== undefined) return outcomeOf(known.outcome);
-    const { outcome } = await asker.ask(event, JSON.stringify({ event, ...question }), (answer) => {
+    const remember = (answer: CallAnswer): Answer<T> => {
       const judged = read(answer);
       if (judged.cacheMs > 0) cache.put(key, judged, judged.cacheMs, answer.text.length);
       return judged;
-    });
+    };
+    const { outcome } = await asker.ask(event, JSON.stringify({ event, ...question }), remember, cookie);
     return outcomeOf(outcome);
   }
 
@@ -44,7 +46,7 @@ export function webhook({ asker, clock, depthMax }: WebhookParts): Required<Hook
     connect({ session, resumes, request, ...rest }: ConnectQuestion) {
       const { transport, headers, query } = request;
       const same = { transport, ...rest, headers, query };
-      return askCached(connects, "connect", { session, resumes, ...same }, same, readIdentity);
+      return askCached(connects, "connect", { session, resumes, ...same }, same, readIdentity, headers["cookie"]);
     },
     subscribe({ session, ...same }: SubscribeQuestion) {
       return askCached(subscribes, "subscribe", { session, ...same }, same, readSubscribe);
