@@ -52,7 +52,7 @@ export class Allowance {
   ) {}
 }
 
-/** A limit that is reached, as the client is told. */
+/** A limit that is reached, as the client is told; short, since a close frame has little room. */
 interface Refusal {
   readonly limit: string;
   readonly retryMs: number;
@@ -116,11 +116,11 @@ export class Limits {
     const refusal: Refusal =
       allowance.commands < 0
         ? {
-            limit: `at most ${commandsPerSecond} commands per second (commandsPerSecond)`,
+            limit: `commandsPerSecond is ${commandsPerSecond}`,
             retryMs: msUntil(allowance.commands, commandsPerSecond),
           }
         : {
-            limit: `at most ${bytesPerSecond} bytes per second (bytesPerSecond)`,
+            limit: `bytesPerSecond is ${bytesPerSecond}`,
             retryMs: msUntil(allowance.bytes, bytesPerSecond),
           };
     allowance.commands++;
@@ -138,24 +138,19 @@ export class Limits {
         const { publishesPerSecond } = this.settings;
         const retryMs = msUntil(allowance.publishes, publishesPerSecond);
         allowance.publishes++;
-        const limit = `at most ${publishesPerSecond} publishes per second (publishesPerSecond)`;
+        const limit = `publishesPerSecond is ${publishesPerSecond}`;
         throw new ReplyError("rateLimited", limit, retryMs);
       }
     }
     if (this.#byUser !== undefined && session.user !== undefined) {
       const { publishesPerSecondPerUser: most } = this.settings;
-      take(
-        this.#byUser,
-        session.user,
-        this.clock,
-        `at most ${most} per second of one user (publishesPerSecondPerUser)`,
-      );
+      take(this.#byUser, session.user, this.clock, `publishesPerSecondPerUser is ${most}`);
     }
     if (this.#byAddress === undefined) return;
     const { address } = session.connection;
     if (this.settings.isExempt(address)) return;
     const { publishesPerSecondPerAddress: most } = this.settings;
-    const limit = `at most ${most} per second from one address (publishesPerSecondPerAddress)`;
+    const limit = `publishesPerSecondPerAddress is ${most}`;
     take(this.#byAddress, address, this.clock, limit);
   }
 
