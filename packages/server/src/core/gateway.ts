@@ -54,7 +54,7 @@ export class CoreGateway implements Gateway {
     const refusal = handshake.refusal ?? (session.fleeting ? undefined : limits.arrive(session));
     if (refusal !== undefined) this.core.goodbye(session, refusal);
     else if (handshake.fault !== undefined) this.core.goodbye(session, new Disconnect("badRequest", handshake.fault));
-    else if (speaks(handshake)) this.#hold(session, NOTHING_ASKED, connectByHandshake(this.core, session, handshake));
+    else if (speaks(handshake)) this.#hold(session, HANDSHAKE, connectByHandshake(this.core, session, handshake));
     return session;
   }
 
@@ -269,6 +269,8 @@ export class CoreGateway implements Gateway {
   #answer(session: Session, asked: Asked, error: unknown): void {
     if (error instanceof Disconnect) return this.core.goodbye(session, error);
     const failure = this.#failureOf(session, error);
+    // Which of its channels are subscribed no answer could tell; whoever comes again may have all of them.
+    if (asked === HANDSHAKE) return this.core.goodbye(session, new Disconnect("internalError"));
     if (asked.type === "connect" && session.state === "waiting" && session.connection.hearing === "nothing") {
       // The request was all the client can say: there is no second attempt on this connection.
       return this.core.goodbye(session, goodbyeOf(failure));
@@ -310,6 +312,9 @@ interface Asked {
 }
 
 const NOTHING_ASKED: Asked = {};
+
+/** What it refuses as it should ends the connection in words of its own: what is left is a bug. */
+const HANDSHAKE: Asked = {};
 
 function isBusy({ pending, running }: Session): boolean {
   return pending !== null || running > 0;

@@ -87,6 +87,29 @@ test("[OW-3] a refused `connect` is a goodbye where there is no second attempt",
   expect(twoWay.connection.goodbye).toBeUndefined();
 });
 
+// It was answered `error` without a word of what it was about: the client went on listening to channels that nobody had subscribed.
+test("[FR-16] [P2] a handshake that fails by a bug is a goodbye that lets the client come back", async () => {
+  const house = buildCore({
+    wrap: {
+      sink: (hub) => hub,
+      broker: (inner) =>
+        brokerWith(inner, {
+          subscribe: (channel) =>
+            channel === "broken" ? Promise.reject(new Error("secret cause")) : inner.subscribe(channel),
+        }),
+    },
+  });
+  for (const hearing of ["pongs", "nothing"] as const) {
+    const connection = new FakeConnection({ hearing });
+    const handle = house.gateway.open(connection, APART, { channels: ["a", "broken", "b"] });
+    await house.gateway.settled(handle);
+    expect(connection.goodbye?.disconnect).toBe("internalError");
+    expect(connection.goodbye?.reconnect).toBeTrue();
+    expect(JSON.stringify(connection.frames())).not.toContain("secret");
+  }
+  expect(house.errors).toHaveLength(2);
+});
+
 test("[ES-4] a cursor names every channel, at what was handed over", async () => {
   const house = buildCore();
   await house.publish("a", 1);
