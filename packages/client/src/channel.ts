@@ -41,19 +41,12 @@ export class Channel<T = Json> {
   readonly #line: Line;
   readonly #subscription: () => Subscription;
   readonly #emitter: Emitter<ChannelEvents<unknown>>;
-  readonly #newKey: () => string;
 
   /** Made by `Client.channel` and `Client.inbox`: an inbox keeps its handlers whichever subscription it is. */
-  constructor(
-    line: Line,
-    subscription: () => Subscription,
-    emitter: Emitter<ChannelEvents<unknown>>,
-    newKey: () => string,
-  ) {
+  constructor(line: Line, subscription: () => Subscription, emitter: Emitter<ChannelEvents<unknown>>) {
     this.#line = line;
     this.#subscription = subscription;
     this.#emitter = emitter;
-    this.#newKey = newKey;
   }
 
   /** `"@"` for an inbox whose user is not known yet. */
@@ -94,7 +87,7 @@ export class Channel<T = Json> {
 
   /** Resolves to the publication's position once it is stored, or to `undefined` where it is not numbered. */
   async publish(data: T, options: PublishOptions = {}): Promise<Position | undefined> {
-    const { key = this.#newKey() } = options;
+    const { key = this.#line.newKey() } = options;
     const draft: Draft = { type: "publish", channel: this.name, data: data as Json, ...options, key };
     const { epoch, offset } = await this.#ask(draft, "published");
     return (offset as number | undefined) === undefined ? undefined : { epoch, offset };

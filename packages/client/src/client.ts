@@ -37,7 +37,7 @@ export class Client {
   #inbox: Subscription;
   /** The inbox before anybody is known. Its handlers are the inbox's, whoever the user becomes. */
   readonly #nobody: Subscription;
-  #inboxChannel: Channel<never> | undefined;
+  readonly #inboxChannel: Channel<never>;
   #session: string | undefined;
   readonly #keyPrefix: string;
   #lastKey = 0;
@@ -77,9 +77,11 @@ export class Client {
     );
     this.#line = this.#makeLine(report);
     this.#inbox = this.#nobody = new Subscription(this.#line, personalChannel(""));
-    this.#keyPrefix = Array.from({ length: 2 }, () => settings.random().toString(36).slice(2)).join("");
+    this.#inboxChannel = new Channel(this.#line, () => this.#inbox, this.#nobody.emitter);
+    const word = (): string => settings.random().toString(36).slice(2);
+    this.#keyPrefix = word() + word();
     for (const [channel, { made }] of this.#persistence.positions) {
-      if (made === true) this.#subscription(channel).made = true;
+      if (made) this.#subscription(channel).made = true;
     }
   }
 
@@ -121,7 +123,7 @@ export class Client {
     if (options) subscription.configure(options);
     let channel = this.#channels.get(name);
     if (!channel) {
-      channel = new Channel(this.#line, () => subscription, subscription.emitter, this.#newKey);
+      channel = new Channel(this.#line, () => subscription, subscription.emitter);
       this.#channels.set(name, channel);
     }
     return channel;
@@ -129,7 +131,6 @@ export class Client {
 
   /** The personal channel of the user that the server sees in this client. It needs no subscribe. */
   inbox<T = Json>(): Channel<T> {
-    this.#inboxChannel ??= new Channel(this.#line, () => this.#inbox, this.#nobody.emitter, this.#newKey);
     return this.#inboxChannel;
   }
 
@@ -157,6 +158,7 @@ export class Client {
       renewToken: () => (this.#tokens.renewable ? this.#tokens.renew() : undefined),
       saved: (channel) => this.#persistence.positions.get(channel),
       moved: (channel, position, made) => this.#keep(channel, position, made),
+      newKey: () => `${this.#keyPrefix}-${++this.#lastKey}`,
       reopen: () => connector.reopen(),
       get ended() {
         // While idle, `connect()` may still be called.
@@ -170,8 +172,6 @@ export class Client {
       report,
     };
   }
-
-  readonly #newKey = (): string => `${this.#keyPrefix}-${++this.#lastKey}`;
 
   async #refresh(token: string): Promise<number | undefined> {
     try {
@@ -204,14 +204,14 @@ export class Client {
       return;
     }
     // Only the server itself makes a subscription that nobody here asked for.
-    const made = frame.type === "subscribed" && frame.id === undefined;
+    const made = frame.type === "subscribed" && !frame.id;
     (made ? this.#subscription(channel) : this.#subscriptions.get(channel))?.receive(frame);
   }
 
   #up(frame: ConnectedFrame): void {
     this.#session = frame.session;
     if (!this.#settings.surroundings.hides) this.#persistence.keepSession(this.#session);
-    if (frame.user !== undefined) this.#moveInbox(this.#subscription(personalChannel(frame.user)));
+    if (frame.user) this.#moveInbox(this.#subscription(personalChannel(frame.user)));
     for (const subscription of this.#subscriptions.values()) subscription.up();
     this.#requests.up();
   }

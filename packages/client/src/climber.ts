@@ -36,7 +36,7 @@ export function climber(
   };
   const look = (index: number, current: number): void => {
     const transport = transports[index];
-    if (transport === undefined || index === current) {
+    if (!transport || index === current) {
       start(current);
       return;
     }

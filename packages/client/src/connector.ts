@@ -17,7 +17,7 @@ import { BROKEN, type Link, type Standing, type Transport } from "./transports/t
 /** A connection that held this long, or longer than a ping interval, counts as stable. */
 const STABLE_MS = 5000;
 /** The id of `connect`: other requests count upwards from 1. */
-const CONNECT_ID = Number.MAX_SAFE_INTEGER;
+const CONNECT_ID = 2 ** 53 - 1;
 // Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
 const REPLACED: (typeof DISCONNECTS)["replaced"]["code"] = 4101;
 const MESSAGE_TOO_LARGE: (typeof DISCONNECTS)["messageTooLarge"]["code"] = 4207;
@@ -145,7 +145,7 @@ export class Connector {
     this.#timer = clock.after(requestTimeoutMs, () => this.#lost(BROKEN, "no token in time"));
     this.#move({ status: "connecting", attempt: this.#attempt });
     if (turn !== this.#turn) return;
-    const fetches = this.#tokens.renewable && (this.#tokenIsBad || this.#tokens.current === undefined);
+    const fetches = this.#tokens.renewable && (this.#tokenIsBad || !this.#tokens.current);
     if (!fetches) {
       this.#dial();
       return;
@@ -220,7 +220,7 @@ export class Connector {
     else if (frame.type === "disconnect") this.#lost(frame.code, frame.reason, frame.after, frame.reconnect);
     else if (frame.type === "error" && frame.id === CONNECT_ID) this.#lost(frame.code, frame.message, frame.retry);
     else if (frame.type === "ping") {
-      this.#proved();
+      this.#attempt = 0;
       this.send({ type: "pong" });
     } else this.#events.frame(frame);
   }
@@ -237,7 +237,7 @@ export class Connector {
     this.#tried = 0;
     this.#stable?.cancel();
     if (this.#settings.resetOn === "open") this.#attempt = 0;
-    else this.#stable = this.#settings.clock.after(Math.min(STABLE_MS, ping || STABLE_MS), () => this.#proved());
+    else this.#stable = this.#settings.clock.after(Math.min(STABLE_MS, ping || STABLE_MS), () => (this.#attempt = 0));
     this.#liveness.start(ping);
     this.#tokens.expires(frame.expires);
     this.#climber.start(this.#best);
@@ -246,11 +246,6 @@ export class Connector {
     // Subscriptions go out before what handlers of the state may send.
     this.#events.up(frame);
     if (turn === this.#turn) this.#events.state(this.state);
-  }
-
-  /** The connection holds: the next loss begins its backoff anew. */
-  #proved(): void {
-    this.#attempt = 0;
   }
 
   /** The connection ended or did not come about: the code says what to do. */

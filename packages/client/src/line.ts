@@ -25,6 +25,8 @@ export interface Line {
   saved(channel: string): Position | undefined;
   /** A position moved, or is forgotten. `made`: of a subscription that the server makes by itself. */
   moved(channel: string, position: Position | undefined, made: boolean): void;
+  /** An idempotency key that nobody else makes. */
+  newKey(): string;
   /** Gives the connection up and opens the next one at once, which brings what was missed since each position. */
   reopen(): void;
   /** Why there is no connection and will be none unless the application asks. */

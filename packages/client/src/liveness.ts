@@ -48,7 +48,7 @@ export class Liveness {
 
   /** Asks at once: nothing heard soon means dead. Does nothing while stopped or asking. */
   check(): void {
-    if (!this.#running || this.#probe !== undefined) return;
+    if (!this.#running || this.#probe) return;
     this.#ping();
     this.#probe = this.#clock.after(PROBE_MS, () => this.#dead());
   }

@@ -48,7 +48,7 @@ export class Persistence {
   }
 
   keepSession(session: string | undefined): void {
-    if (session !== undefined) this.#save(this.#sessions, "session", session);
+    if (session) this.#save(this.#sessions, "session", session);
   }
 
   /** What worked on the page before; unless told otherwise, the first of the transports. */

@@ -79,7 +79,7 @@ interface EventTargetLike {
 
 export interface Globals extends Partial<EventTargetLike> {
   readonly location?: { readonly href: string };
-  readonly document?: EventTargetLike & { readonly visibilityState: string };
+  readonly document?: EventTargetLike & { readonly hidden: boolean };
   readonly navigator?: { readonly onLine?: boolean };
   readonly WebSocket?: WebSocketConstructor;
   readonly EventSource?: EventSourceConstructor;
@@ -123,7 +123,7 @@ export function systemStorage(which: "session" | "local"): StorageLike | undefin
 
 /** Shows an error that nobody listens for where a developer looks for errors. */
 export function systemReport(error: unknown): void {
-  if (globals.reportError !== undefined) globals.reportError(error);
+  if (globals.reportError) globals.reportError(error);
   else globals.console?.error(error);
 }
 
@@ -138,10 +138,10 @@ export function systemSurroundings(): Surroundings {
   const page = globals.document;
   return {
     online: () => globals.navigator?.onLine !== false,
-    hides: page !== undefined,
+    hides: Boolean(page),
     on(event, run) {
       if (event === "visible") {
-        return listen(page, "visibilitychange", () => page?.visibilityState === "visible" && run());
+        return listen(page, "visibilitychange", () => page?.hidden || run());
       }
       if (event === "show") return listen(globals, "pageshow", ({ persisted }) => persisted && run());
       return listen(globals, event === "hide" ? "pagehide" : event, run);
@@ -152,9 +152,9 @@ export function systemSurroundings(): Surroundings {
 /** Where to connect: `http` becomes `ws`, a bare host gets the path `/ws`, and without a url it is where the page came from. */
 export function resolveUrl(url: string | undefined): string {
   const base = globals.location?.href;
-  if (url === undefined && base === undefined) throw new TypeError("no url");
+  if (!url && !base) throw new TypeError("no url");
   // Devices have no `URL`, and no page either that a url could be relative to.
-  const absolute = base === undefined ? (url ?? "") : new URL(url ?? "/ws", base).href;
+  const absolute = base ? new URL(url ?? "/ws", base).href : (url ?? "");
   return absolute
     .replace(/#.*/, "")
     .replace(/^http/i, "ws")

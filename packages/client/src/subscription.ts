@@ -95,10 +95,11 @@ export class Subscription {
     this.name = name;
     this.emitter = new Emitter((error) => line.report(error));
     this.position = line.saved(name);
-    this.#acknowledger = new Acknowledger(line.settings.clock, (offset) =>
-      this.state.status === "subscribed"
-        ? line.send({ type: "ack", channel: name, offset, epoch: this.position?.epoch })
-        : false,
+    this.#acknowledger = new Acknowledger(
+      line.settings.clock,
+      (offset) =>
+        this.state.status === "subscribed" &&
+        line.send({ type: "ack", channel: name, offset, epoch: this.position?.epoch }),
     );
   }
 
@@ -109,8 +110,8 @@ export class Subscription {
   }
 
   subscribe(since?: Since): void {
-    if (this.#wanted && since === undefined) return;
-    if (since !== undefined) {
+    if (this.#wanted && !since) return;
+    if (since) {
       // The stream that stands, asked for or made by the server, ends first; nobody needs to hear of that.
       if (this.#wanted || this.made) this.#leave();
       this.position = undefined;
@@ -118,7 +119,7 @@ export class Subscription {
     }
     this.#wanted = true;
     this.#attempt = 0;
-    if (this.state.status === "subscribed" && since === undefined) return;
+    if (this.state.status === "subscribed" && !since) return;
     this.#move({ status: "subscribing" });
     this.#ask();
   }
@@ -178,8 +179,16 @@ export class Subscription {
     if (!this.#line.connected) return;
     this.#pause();
     const turn = this.#turn;
-    if (this.#token === undefined && this.#options.getToken !== undefined) {
-      this.#fetchToken(this.#options.getToken);
+    const { getToken } = this.#options;
+    if (!this.#token && getToken) {
+      this.#await(
+        tokenOf(() => getToken(this.name)),
+        0,
+        (token) => {
+          this.#token = token;
+          this.#ask();
+        },
+      );
       return;
     }
     this.#asking = true;
@@ -188,7 +197,11 @@ export class Subscription {
       this.#asking = false;
       if (!(answer instanceof LongwireError)) this.receive(answer);
       else if (answer.reason === "timeout") this.#retry(0);
-      else if (answer.reason === "refused") this.#refused(answer);
+      else if (answer.code === ALREADY_SUBSCRIBED) {
+        // The server subscribed it by itself meanwhile, and its own `subscribed` is on the way. If none comes, the two
+        // sides disagree about something of before, and it is ended there too.
+        this.#retry(ANNOUNCE_MS, () => this.#sayUnsubscribe());
+      } else if (answer.reason === "refused") this.#unsubscribed(answer.code, answer.message, answer.retryMs);
     });
   }
 
@@ -203,22 +216,11 @@ export class Subscription {
     return this.#asking || (this.state.status === "subscribed" && !this.made) ? this.#command : undefined;
   }
 
-  #fetchToken(getToken: (channel: string) => Promise<string>): void {
-    this.#await(
-      tokenOf(() => getToken(this.name)),
-      (token) => {
-        this.#token = token;
-        this.#ask();
-      },
-      (error) => {
-        this.#line.report(error);
-        this.#retry(0);
-      },
-    );
-  }
-
-  /** Waits for what the application gives, until something else happens to the channel, and not for ever. */
-  #await<Value>(given: Promise<Value>, resolved: (value: Value) => void, failed: (error: unknown) => void): void {
+  /**
+   * Waits for a token of the application, until something else happens to the channel, and not for ever. Tries again where
+   * it is not to be had for now, which says nothing about the channel; becomes `ended` where it never is.
+   */
+  #await<Value>(given: Promise<Value>, retryMs: number, resolved: (value: Value) => void, ended?: ChannelState): void {
     this.#pause();
     const turn = this.#turn;
     const settle = (run: () => void): void => {
@@ -226,26 +228,24 @@ export class Subscription {
       this.#pause();
       run();
     };
+    const failed = (error: unknown): void =>
+      settle(() => {
+        if (ended && error instanceof LongwireError && error.remedy !== "retry") {
+          this.#end(ended);
+          return;
+        }
+        this.#line.report(error);
+        this.#retry(retryMs);
+      });
     const late = new LongwireError("timeout", "no token in time");
-    this.#timer = this.#line.settings.clock.after(TOKEN_TIMEOUT_MS, () => settle(() => failed(late)));
-    given.then(
-      (value) => settle(() => resolved(value)),
-      (error: unknown) => settle(() => failed(error)),
-    );
-  }
-
-  #refused(error: LongwireError): void {
-    // The server subscribed it by itself meanwhile, and its own `subscribed` is on the way. If none comes, the two sides
-    // disagree about something of before, and it is ended there too.
-    if (error.code === ALREADY_SUBSCRIBED) this.#retry(ANNOUNCE_MS, () => this.#sayUnsubscribe());
-    else this.#unsubscribed(error.code, error.message, error.retryMs);
+    this.#timer = this.#line.settings.clock.after(TOKEN_TIMEOUT_MS, () => failed(late));
+    given.then((value) => settle(() => resolved(value)), failed);
   }
 
   /** The server refused or ended it; the code says whether and how to come back. */
   #unsubscribed(code: number | undefined, reason: string | undefined, retryMs: number = 0): void {
-    if (code === undefined) return;
+    if (!code) return;
     const remedy = remedyOf(code);
-    const getToken = this.#options.getToken;
     // What the server could not make by itself for now is asked for: nobody else would bring the inbox back.
     if (remedy === "retry" && (this.made || this.name.startsWith(PERSONAL_NAMESPACE))) this.#wanted = true;
     const ended: ChannelState = { status: "unsubscribed", code, reason };
@@ -256,31 +256,15 @@ export class Subscription {
     this.#pause();
     this.#move({ status: "subscribing" });
     if (remedy === "retry") this.#retry(retryMs);
-    else if (getToken !== undefined) {
+    else if (this.#options.getToken) {
       this.#token = undefined;
       this.#retry(retryMs);
-    } else this.#renewToken(ended, retryMs);
-  }
-
-  /** The session's token is not good enough. Where the next one is not to be had for now, that says nothing about it. */
-  #renewToken(ended: ChannelState, retryMs: number): void {
-    const renewed = this.#line.renewToken();
-    if (renewed === undefined) {
-      this.#end(ended);
-      return;
+    } else {
+      // The session's token is not good enough.
+      const renewed = this.#line.renewToken();
+      if (renewed) this.#await(renewed, retryMs, () => this.#retry(retryMs), ended);
+      else this.#end(ended);
     }
-    this.#await(
-      renewed,
-      () => this.#retry(retryMs),
-      (error) => {
-        if (error instanceof LongwireError && error.remedy !== "retry") {
-          this.#end(ended);
-          return;
-        }
-        this.#line.report(error);
-        this.#retry(retryMs);
-      },
-    );
   }
 
   #retry(leastMs: number, before?: () => void): void {
@@ -292,16 +276,16 @@ export class Subscription {
   }
 
   #subscribed(frame: SubscribedFrame): void {
-    if (frame.id !== undefined && !this.#wanted) return;
+    if (frame.id && !this.#wanted) return;
     // Without an id it is news of a standing subscription (another epoch), or the server made this one.
-    this.made = frame.id === undefined && (this.made || this.state.status !== "subscribed");
+    this.made = !frame.id && (this.made || this.state.status !== "subscribed");
     this.#pause();
     this.#attempt = 0;
     const { epoch, offset, recovered } = frame;
     const before = this.position;
     // A stream that goes on never falls behind what was handed over already; one that does not, starts where it says.
     const goesOn = recovered && before?.epoch === epoch && before.offset > offset;
-    if (before !== undefined && before.epoch !== epoch) this.#acknowledger.forget();
+    if (before && before.epoch !== epoch) this.#acknowledger.forget();
     this.position = goesOn ? before : { epoch, offset };
     this.#held = [];
     this.#spilled = false;
@@ -312,7 +296,7 @@ export class Subscription {
   }
 
   #message(frame: MessageFrame): void {
-    const holds = this.#held.length > 0 || this.#spilled;
+    const holds = this.#held.length || this.#spilled;
     if (!holds && (!this.made || this.emitter.has("message"))) {
       this.#hand(frame);
       return;
@@ -326,7 +310,7 @@ export class Subscription {
   #hand(frame: MessageFrame): void {
     const { offset } = frame;
     const position = this.position;
-    if (position === undefined) return;
+    if (!position) return;
     if (offset !== undefined) {
       if (offset <= position.offset) return;
       this.position = { epoch: position.epoch, offset };

@@ -38,13 +38,13 @@ export class Tokens {
   }
 
   get renewable(): boolean {
-    return this.#settings.getToken !== undefined;
+    return Boolean(this.#settings.getToken);
   }
 
   /** A new token. Those who ask at the same time share one question. */
   fetch(): Promise<string> {
     const now = this.#settings.clock.now();
-    if (this.#fetching === undefined || now - this.#fetchingSince >= PATIENCE_MS) {
+    if (!this.#fetching || now - this.#fetchingSince >= PATIENCE_MS) {
       this.#fetchingSince = now;
       this.#fetching = this.#ask();
     }
@@ -98,6 +98,6 @@ export class Tokens {
 /** What the application gives for a token: pages without a type checker give anything, and throw where they should fail. */
 export async function tokenOf(get: (() => Promise<string>) | undefined): Promise<string> {
   const token: unknown = await get?.();
-  if (typeof token !== "string" || token === "") throw new TypeError("no token");
+  if (typeof token !== "string" || !token) throw new TypeError("no token");
   return token;
 }

@@ -15,7 +15,7 @@ const TOO_LARGE = 1009;
 /** The url of an endpoint beside that of the WebSocket: `wss://host/ws` -> `https://host/send`. */
 export function endpoint(url: string, name: string, query: string = ""): string {
   const beside = url.replace(/^ws/, "http").replace(/\/[^/?]*(?=\?|$)/, `/${name}`);
-  return query === "" ? beside : beside + (beside.includes("?") ? "&" : "?") + query;
+  return query ? beside + (beside.includes("?") ? "&" : "?") + query : beside;
 }
 
 /**

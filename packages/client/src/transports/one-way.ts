@@ -149,7 +149,7 @@ class OneWayLink implements Link {
   #isNews(frame: ServerFrame): boolean {
     const { type, id, code, channel = "", recovered, expires } = frame as Noted;
     for (const [asked, askedId] of this.#asked) {
-      if (id === undefined || id !== askedId) continue;
+      if (!id || id !== askedId) continue;
       this.#asked.delete(asked);
       // The server did it by itself, and the client had left it: it has to hear of that again.
       if (code === ALREADY_SUBSCRIBED && this.#told.delete(asked)) {
@@ -157,15 +157,15 @@ class OneWayLink implements Link {
         this.#change();
       }
     }
-    if (type === "connected" && this.#refresh !== undefined) {
+    if (type === "connected" && this.#refresh) {
       this.#tell({ type: "refreshed", id: this.#refresh, expires } as ServerFrame);
       this.#refresh = undefined;
     }
     if (type === "unsubscribed") this.#told.delete(channel);
     if (type !== "subscribed") return true;
-    const news = id !== undefined || !recovered || !this.#told.has(channel);
-    this.#told.set(channel, id === undefined);
-    return news;
+    const known = this.#told.has(channel);
+    this.#told.set(channel, !id);
+    return !(known && recovered) || id !== undefined;
   }
 
   #tell(message: ServerFrame | string): void {

@@ -26,8 +26,8 @@ export function outgoing(
   let busy = false;
   const flush = (): void => {
     let lines = waiting.shift();
-    busy = lines !== undefined;
-    if (lines === undefined) return;
+    busy = Boolean(lines);
+    if (!lines) return;
     while (lines.length + (waiting[0]?.length ?? LENGTH_MAX) < LENGTH_MAX) lines += `\n${waiting.shift()}`;
     const giveUp = post(
       settings,
@@ -36,7 +36,7 @@ export function outgoing(
       async (response) => {
         const text = await response.text();
         timer.cancel();
-        for (const line of text.split("\n")) if (line !== "") received(line);
+        for (const line of text.split("\n")) if (line) received(line);
         flush();
       },
       (code, reason) => {
