@@ -110,6 +110,23 @@ describe("an answer", () => {
   }
 });
 
+test("[HS-1] [P6] what one turn publishes comes in one chunk, one frame per line", async () => {
+  server = await startServer();
+  const socket = await openSocket(Number(new URL(server.url).port));
+  socket.send("GET /stream?channels=a HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+  await socket.readUntil('"subscribed"');
+  await socket.readUntil("\n\r\n");
+  const publications = upTo(50).map((data) => ({ channel: "a", data }));
+  await server.api("POST", "/api/batch", { publications });
+  const chunks: string[] = [];
+  while (!chunks.join("").includes('"offset":50,')) chunks.push(await socket.readUntil("\n\r\n"));
+  socket.destroy();
+  // A size, and lines: all of a turn, and a request of 50 publications is a turn or two.
+  expect(chunks.length).toBeLessThan(5);
+  const lines = chunks.flatMap((chunk) => chunk.trim().split("\n").slice(1));
+  expect(lines.map((line) => (JSON.parse(line) as { offset: number }).offset)).toEqual(upTo(50));
+});
+
 describe("a client that goes away", () => {
   test("[OW-8] at any moment leaves nothing behind", async () => {
     server = await startServer({ engine: "sqlite" });
