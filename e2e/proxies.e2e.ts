@@ -18,7 +18,7 @@ const PAYLOADS = ["first", "second", "x".repeat(6000), "last"] as const;
 const WAYS = [[], ["--compressed"], ["--http1.1"], ["--http1.1", "--compressed"]] as const;
 const PUBLISHING = { "channels-publish": "everybody", "ping-interval-ms": String(HEARTBEAT_MS) };
 
-/** Debian's default settings, and the compression that many turn on. */
+/** The compression that many turn on. HAProxy then obeys the `no-transform` of these answers; the others compress. */
 const COMPRESSING: Readonly<Record<ProxyName, string>> = {
   nginx: "gzip on; gzip_proxied any; gzip_min_length 0; gzip_types *;",
   apache: "SetOutputFilter DEFLATE",

@@ -57,7 +57,6 @@ const MODULES = "/usr/lib/apache2/modules";
 const APACHE_MODULES = [
   "mpm_event",
   "authz_core",
-  "env",
   "filter",
   "deflate",
   "socache_shmcb",
