@@ -1,6 +1,7 @@
 /** Headless Chromium from Debian's package, driven by playwright-core. */
-import { existsSync } from "node:fs";
-import { type Browser, chromium } from "playwright-core";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Browser, type BrowserContext, chromium } from "playwright-core";
 
 const EXECUTABLES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
@@ -17,7 +18,20 @@ const FLAGS = [
 
 /** `more`: further flags of the command line. */
 export async function startChromium(more: readonly string[] = []): Promise<Browser> {
-  const executablePath = process.env["CHROMIUM"] ?? EXECUTABLES.find((path) => existsSync(path));
-  if (executablePath === undefined) throw new Error("there is no Chromium: install it, or name it with CHROMIUM=/path");
-  return await chromium.launch({ executablePath, args: [...FLAGS, ...more], headless: true });
+  return await chromium.launch({ executablePath: executable(), args: [...FLAGS, ...more], headless: true });
+}
+
+/** With a profile in a folder that is new, and cookies of other sites allowed, which browsers keep back by now unless they are told. */
+export async function startProfile(folder: string, more: readonly string[] = []): Promise<BrowserContext> {
+  mkdirSync(join(folder, "Default"), { recursive: true });
+  const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } };
+  writeFileSync(join(folder, "Default", "Preferences"), JSON.stringify(preferences));
+  const options = { executablePath: executable(), args: [...FLAGS, ...more], headless: true };
+  return await chromium.launchPersistentContext(folder, options);
+}
+
+function executable(): string {
+  const path = process.env["CHROMIUM"] ?? EXECUTABLES.find((one) => existsSync(one));
+  if (path === undefined) throw new Error("there is no Chromium: install it, or name it with CHROMIUM=/path");
+  return path;
 }

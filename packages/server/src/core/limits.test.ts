@@ -13,6 +13,10 @@ function errorsOf({ connection }: CoreSession): ErrorFrame[] {
   return connection.frames().filter((frame): frame is ErrorFrame => frame.type === "error");
 }
 
+function line(id: number, length: number): string {
+  return JSON.stringify({ type: "ping", id }).padEnd(length);
+}
+
 async function ping(session: CoreSession, count: number): Promise<void> {
   for (let id = 1; id <= count; id++) await session.say({ type: "ping", id });
 }
@@ -97,7 +101,6 @@ describe("commands and bytes of a session", () => {
   test("[LM-8] bytes: what fits is carried out, one more is refused, and the largest message always fits once", async () => {
     const house = houseWith({ bytesPerSecond: 100, burstSeconds: 1, messageBytesMax: 500 });
     const bob = await house.open({ connect: false });
-    const line = (id: number, length: number): string => JSON.stringify({ type: "ping", id }).padEnd(length);
     await bob.say(line(1, 400));
     await bob.say(line(2, 100));
     expect(errorsOf(bob)).toEqual([]);
