@@ -78,3 +78,19 @@ test("every time is in milliseconds for the core", () => {
     pingIntervalMs: 5000,
   });
 });
+
+test("[HK-7] whom the application keeps out of a channel is kept from reading it, unless that is said otherwise", () => {
+  const url = ["--hook-url", "http://127.0.0.1:1/"];
+  const { channels } = settings({}, ...url, "--channels-subscribe=hook");
+  expect(channels).toMatchObject({ subscribe: "hook", publish: "token", presence: "hook", history: "hook" });
+  const { channels: open } = settings({}, ...url, "--channels-subscribe=hook", "--channels-history=everybody");
+  expect(open).toMatchObject({ presence: "hook", history: "everybody" });
+});
+
+test("[HK-2] the application is asked who connects once it has an address, unless it is not to be", () => {
+  const askConnect = (...argv: readonly string[]): string => settings({}, ...argv).askConnect;
+  expect(askConnect()).toBe("never");
+  expect(askConnect("--hook-connect", "always")).toBe("never");
+  expect(askConnect("--hook-url", "http://127.0.0.1:1/")).toBe("without-token");
+  expect(askConnect("--hook-url", "http://127.0.0.1:1/", "--hook-connect", "never")).toBe("never");
+});

@@ -7,7 +7,7 @@ import {
   type NamespaceOptions,
 } from "../config/schema.ts";
 import type { LimitSettings } from "../core/limits.ts";
-import type { ChannelOptions as CoreChannelOptions, Settings } from "../core/settings.ts";
+import type { ChannelOptions as CoreChannelOptions, Settings, Who } from "../core/settings.ts";
 import { addressList } from "../base/address-list.ts";
 import type { Posture } from "./posture.ts";
 import { PRESET_NAMESPACES } from "./presets.ts";
@@ -61,9 +61,12 @@ function anonymityOf(
   places: readonly CoreChannelOptions[],
 ): Settings["anonymous"] {
   if (anonymous === false) return "refused";
-  const isOpen = places.some((options) => ACTIONS.some((action) => options[action] === "everybody"));
+  // Whom a hook lets in need not be anybody.
+  const isOpen = places.some((options) => ACTIONS.some((action) => OPEN_RULES.has(options[action])));
   return anonymous === true || isOpen || !hasTokens ? "welcome" : "tolerated";
 }
+
+const OPEN_RULES: ReadonlySet<Who> = new Set(["everybody", "hook"]);
 
 const ACTIONS = ["subscribe", "publish", "presence", "history"] as const;
 
