@@ -59,6 +59,21 @@ test("an item may schedule itself again, and cancel another of the same tick, wh
   expect(fired).toEqual(["a", "a", "b"]);
 });
 
+test("hastening an item leaves an earlier deadline as it is, and brings a later one forward", () => {
+  const { clock, wheel, fired } = build();
+  const a = item("a");
+  wheel.schedule(a, 1000);
+  wheel.hasten(a, 5000);
+  clock.advance(1200);
+  expect(fired.map(([name]) => name)).toEqual(["a"]);
+  wheel.hasten(a, 9000);
+  wheel.hasten(a, 3000);
+  clock.advance(2000);
+  expect(fired.map(([name]) => name)).toEqual(["a", "a"]);
+  clock.advance(20_000);
+  expect(fired).toHaveLength(2);
+});
+
 test("a clock that jumps far runs everything that is due, in order", () => {
   const { clock, wheel, fired } = build();
   for (let n = 9; n >= 0; n--) wheel.schedule(item(String(n)), 1_000_000 + n * 60_000);

@@ -41,7 +41,7 @@ export class Lifecycle {
     // Tokens go by the machine's clock; should that be set meanwhile, the next ping looks again.
     const dueAt = Math.min(this.#expiresAt(session), this.#namedBy(session));
     const clockAt = dueAt === Infinity ? Infinity : this.clock.uptime() + dueAt - this.clock.now();
-    this.#wheel.schedule(session, Math.min(session.pingAt, this.#endsAt(session), clockAt, session.renewAt));
+    this.#wheel.hasten(session, Math.min(session.pingAt, this.#endsAt(session), clockAt, session.renewAt));
   }
 
   /** When its token is over for good, in Unix milliseconds. */
