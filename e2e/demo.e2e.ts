@@ -173,12 +173,17 @@ test("pages on different transports are in one room", async () => {
       );
     }
   }
-  // By the keyboard alone: from WebSocket, the second of the list, three down.
+  // Choosing moves nothing.
   const [page] = pages as [Page];
+  const places = (): Promise<unknown> =>
+    Promise.all(["transport", "message-input", "messages"].map((id) => page.getByTestId(id).boundingBox()));
+  const before = await places();
+  // By the keyboard alone: from WebSocket, the second of the list, three down.
   await page.getByTestId("transport").focus();
   for (let step = 0; step < 3; step++) await page.keyboard.press("ArrowDown");
   await isConnectedBy(page, "poll");
   expect(await page.getByTestId("state").textContent()).toBe("Connected · Long polling");
+  expect(await places()).toEqual(before);
   await Promise.all(pages.map((each) => each.close()));
 }, 120_000);
 
@@ -218,6 +223,23 @@ test("changing the transport loses nothing, repeats nothing, and nobody sees it"
   expect(log.split("Changer joined")).toHaveLength(2);
   await Promise.all([page.close(), watcher.close()]);
 }, 120_000);
+
+test("what was on its way over the transport that is left arrives over the next, once", async () => {
+  const watcher = await enter("Receiver", "en-US");
+  const page = await enter("Sender", "en-US");
+  await choose(page, "stream");
+  // Requests that never come through.
+  await page.route("**/send?*", () => undefined);
+  await say(page, "on-its-way");
+  expect(await page.locator("[data-testid=message][data-state=pending]").count()).toBe(1);
+  await choose(page, "websocket");
+  for (const each of [watcher, page]) await shows(each, ["on-its-way"]);
+  await until(
+    "it is marked as sent",
+    async () => (await page.locator("[data-testid=message][data-state=pending]").count()) === 0,
+  );
+  await Promise.all([page.close(), watcher.close()]);
+});
 
 test.each([
   ["refuses", 403],
