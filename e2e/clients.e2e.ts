@@ -39,10 +39,10 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await browser.close();
-  await backend.stop(true);
-  await server.remove();
   rmSync(folder, { recursive: true, force: true });
+  await backend.stop(true);
+  await browser.close();
+  await server.remove();
 });
 
 /** The next block that holds these words, with this run's addresses; each is taken once. */

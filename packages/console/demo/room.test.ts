@@ -7,7 +7,10 @@ import { newId, readMessage, Room } from "./room.ts";
 import { Words } from "./words.ts";
 
 /** A room on a scripted server, and what it told, one line per event. */
-async function enter(texts: readonly string[]): Promise<{ rig: Rig; room: Room; told: string[]; texts: string[] }> {
+async function enter(
+  texts: readonly string[],
+  goesOn: boolean = false,
+): Promise<{ rig: Rig; room: Room; told: string[]; texts: string[] }> {
   const rig = new Rig();
   const history = [...texts];
   rig.server.answers.history = ({ id, channel }) => ({
@@ -46,6 +49,7 @@ async function enter(texts: readonly string[]): Promise<{ rig: Rig; room: Room; 
       noHistory: () => told.push("noHistory"),
       refused: (reason) => told.push(`refused ${reason}`),
     },
+    goesOn,
   );
   await rig.connect();
   return { rig, room, told, texts: history };
@@ -60,6 +64,19 @@ test("the last messages come first, then what follows them, then who is here, on
     presence: { name: "Ada" },
     events: true,
   });
+});
+
+test("a room that goes on where another one was asks for nothing that was shown", async () => {
+  const { rig, room, told } = await enter(["one"], true);
+  await settle();
+  expect(rig.server.last.sent("history")).toEqual([]);
+  expect(told).toEqual(["members Ada* Bo"]);
+  expect(room.isLoaded).toBe(true);
+  // And leaves it to the next one without a word to the server.
+  room.release();
+  rig.server.last.send(message("demo:lobby", 1, "later"));
+  expect(told).toEqual(["members Ada* Bo"]);
+  expect(rig.server.last.sent("unsubscribe")).toEqual([]);
 });
 
 test("joins and leaves of others are told, the own ones are not", async () => {
