@@ -149,6 +149,21 @@ describe("longwire token", () => {
     expect((await claims(["--user", "bob", "--expires", "never"])).payload.exp).toBeUndefined();
   });
 
+  test("[CO-16] [CO-18] signs with a secret of tokenKeys, for the audience and of the issuer that the server asks for", async () => {
+    const secret = "0123456789abcdef".repeat(4);
+    const { out } = await longwire(["token", "--user", "bob"], {
+      LONGWIRE_TOKEN_KEYS: JSON.stringify([
+        { algorithm: "ES256", publicKeyFile: "none.pem" },
+        { kid: "2026", algorithm: "HS512", secret },
+      ]),
+      LONGWIRE_TOKEN_AUDIENCE: "chat",
+      LONGWIRE_TOKEN_ISSUER: "https://login.example",
+    });
+    const { payload, protectedHeader } = await jwtVerify(out.trim(), new TextEncoder().encode(secret));
+    expect(protectedHeader).toMatchObject({ alg: "HS512", kid: "2026" });
+    expect(payload).toMatchObject({ sub: "bob", aud: "chat", iss: "https://login.example" });
+  });
+
   test("refuses what no server would take", async () => {
     const cases: [readonly string[], string][] = [
       [[], "needs --user"],

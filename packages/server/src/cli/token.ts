@@ -9,6 +9,7 @@ import {
   type Arguments,
   UsageError,
 } from "./command.ts";
+import type { Config } from "../config/schema.ts";
 import { configOf } from "./target.ts";
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
@@ -16,7 +17,8 @@ const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_
 export const token: Command = {
   help: `longwire token --user USER [flags]
 
-Prints a token (JWT, HS256) signed with the configured tokenSecret: what your backend gives to its pages, made by hand for trying out.
+Prints a token (JWT) signed with the configured tokenSecret, or with the first secret of tokenKeys: what your backend gives to its pages,
+made by hand for trying out.
 
   longwire token --user bob
   longwire token --user bob --expires 7d --channels news,chat:lobby
@@ -45,10 +47,14 @@ Prints a token (JWT, HS256) signed with the configured tokenSecret: what your ba
     if (flags.words.length > 0)
       throw new UsageError(`what is ${JSON.stringify(flags.words[0])}? token takes flags only`);
     const claims = claimsOf(flags);
-    const jwt = new SignJWT(claims).setProtectedHeader({ alg: "HS256", typ: "JWT" }).setIssuedAt();
+    const { config, algorithm: alg, kid, secret } = signerOf(flags, terminal);
+    const header = { alg, ...(kid !== undefined && { kid }), typ: "JWT" };
+    const jwt = new SignJWT(claims).setProtectedHeader(header).setIssuedAt();
+    if (config?.tokenAudience !== undefined) jwt.setAudience(config.tokenAudience);
+    if (config?.tokenIssuer !== undefined) jwt.setIssuer(config.tokenIssuer);
     const seconds = expirySeconds(flags.text("expires") ?? "1h");
     if (seconds !== undefined) jwt.setExpirationTime(`${seconds} seconds`);
-    terminal.out(await jwt.sign(new TextEncoder().encode(secretOf(flags, terminal))));
+    terminal.out(await jwt.sign(new TextEncoder().encode(secret)));
     return EXIT.ok;
   },
 };
@@ -101,9 +107,23 @@ function expirySeconds(word: string): number | undefined {
   return Number(count) * seconds;
 }
 
-function secretOf(flags: Arguments, terminal: Terminal): string {
-  const secret = flags.text("secret") ?? configOf(flags, terminal).tokenSecret;
-  if (secret !== undefined) return secret;
+interface Signer {
+  /** Undefined where the secret came by flag: then nothing is read. */
+  readonly config: Config | undefined;
+  readonly algorithm: string;
+  readonly kid: string | undefined;
+  readonly secret: string;
+}
+
+function signerOf(flags: Arguments, terminal: Terminal): Signer {
+  const given = flags.text("secret");
+  if (given !== undefined) return { config: undefined, algorithm: "HS256", kid: undefined, secret: given };
+  const config = configOf(flags, terminal);
+  const { tokenSecret, tokenKeys } = config;
+  if (tokenSecret !== undefined) return { config, algorithm: "HS256", kid: undefined, secret: tokenSecret };
+  for (const { algorithm, kid, secret } of tokenKeys) {
+    if (secret !== undefined) return { config, algorithm, kid, secret };
+  }
   throw new CommandError(
     "there is no tokenSecret to sign with",
     "Configure one (LONGWIRE_TOKEN_SECRET, for the server too), or name it with --secret.",
