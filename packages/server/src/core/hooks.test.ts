@@ -253,6 +253,10 @@ describe("subscribe, presence and history", () => {
     expect(lastOf(bob)).toMatchObject({ type: "error", id: 1, code: 109 });
     await bob.say({ type: "subscribe", id: 2, channel: "a" });
     expect(lastOf(bob)).toMatchObject({ type: "subscribed", id: 2 });
+    hooks.held = true;
+    await bob.say({ type: "subscribe", id: 3, channel: "b", events: true });
+    await bob.say({ type: "subscribe", id: 4, channel: "c" });
+    expect(lastOf(bob)).toMatchObject({ type: "subscribed", id: 4 });
   });
 
   test("[HK-6] [WS-7] channels of the query are asked about, and announced in their order", async () => {
@@ -477,6 +481,7 @@ describe("publish", () => {
       await settle();
       const { publications } = await house.control.history("a", {});
       expect([how, publications.map(({ data }) => data)]).toEqual([how, kept]);
+      expect(hooks.asked).toHaveLength(Math.max(1, kept.length));
       expect((bob.handle as Session).pendingBytes).toBe(0);
     }
     const { hooks, house } = houseWith({ channels: { ...OPEN, publish: "hook" } });
