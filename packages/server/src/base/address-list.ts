@@ -34,6 +34,7 @@ export function addressList(entries: readonly string[]): (address: string) => bo
 
 /** An address without its zone; one of IPv4 that comes as IPv6 (`::ffff:192.0.2.1`) as what it is. */
 export function plainAddress(address: string): string {
+  if (!address.includes(":")) return address;
   const [bare = ""] = address.split("%");
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(bare);
   return mapped?.[1] ?? bare;
