@@ -65,7 +65,7 @@ export class Channel<T = Json> {
 
   on<Name extends keyof ChannelEvents<T>>(event: Name, handler: Handler<ChannelEvents<T>[Name]>): () => void {
     const off = this.#emitter.on(event, handler as Handler<ChannelEvents<unknown>[Name]>);
-    if (event === "message") soon(() => this.#subscription().release());
+    soon(() => this.#subscription().release());
     return off;
   }
 

@@ -1,7 +1,7 @@
 /** The client: one connection, the channels on it, and requests. */
-import { type ConnectedFrame, type Json, personalChannel, type Position, type ServerFrame } from "@longwire/protocol";
+import { type Json, personalChannel, type Position } from "@longwire/protocol";
 import { Channel } from "./channel.ts";
-import { Connector } from "./connector.ts";
+import { Connector, type ConnectorEvents } from "./connector.ts";
 import { Emitter, type Handler } from "./emitter.ts";
 import { LongwireError, refusal } from "./failures.ts";
 import { type Line, reach, request } from "./line.ts";
@@ -45,37 +45,28 @@ export class Client {
 
   /** `url` is where the page came from unless told. Nothing happens before `connect()`. */
   constructor(url?: string, options: ClientOptions = {}) {
-    const settings = settle(options);
+    const given = settle(options);
     const address = resolveUrl(url);
+    this.#emitter = new Emitter(given.report);
+    const report = (error: unknown): void => {
+      if (options.onError || !this.#emitter.has("error")) given.report(error);
+      this.#emitter.emit("error", error);
+    };
+    const settings = { ...given, report };
     this.#settings = settings;
-    this.#emitter = new Emitter(settings.report);
-    const report = (error: unknown): void => this.#report(error, options.onError !== undefined);
-    this.#persistence = new Persistence({ ...settings, report }, address);
+    this.#persistence = new Persistence(settings, address);
     this.#session = this.#persistence.takeSession();
     this.#requests = new Requests(settings, (text) => this.#connector.transmit(text));
-    this.#tokens = new Tokens(settings, (token) => this.#refresh(token), report);
-    const transports = availableTransports(settings);
+    this.#tokens = new Tokens(settings, (token) => this.#refresh(token));
     this.#connector = new Connector(
-      { ...settings, report },
+      settings,
       address,
-      transports,
+      availableTransports(settings),
       this.#persistence.transport,
       this.#tokens,
-      {
-        state: (state) => this.#moved(state),
-        greeting: () => ({ session: this.#session, since: this.#madePositions() }),
-        subscribes: () => [...this.#subscriptions.values()].flatMap((subscription) => subscription.standing ?? []),
-        up: (frame) => this.#up(frame),
-        down: (tooLarge) => {
-          // First, so that a subscribe that was too large is refused; afterwards nobody waits for its answer any more.
-          this.#requests.down(tooLarge);
-          for (const subscription of this.#subscriptions.values()) subscription.down();
-        },
-        frame: (frame) => this.#received(frame),
-        forgetSession: () => (this.#session = undefined),
-      },
+      this.#makeEvents(),
     );
-    this.#line = this.#makeLine(report);
+    this.#line = this.#makeLine();
     this.#inbox = this.#nobody = new Subscription(this.#line, personalChannel(""));
     this.#inboxChannel = new Channel(this.#line, () => this.#inbox, this.#nobody.emitter);
     const word = (): string => settings.random().toString(36).slice(2);
@@ -141,7 +132,43 @@ export class Client {
     return frame.data as T;
   }
 
-  #makeLine(report: (error: unknown) => void): Line {
+  #makeEvents(): ConnectorEvents {
+    return {
+      state: (state) => {
+        if (state.status === "connected") this.#persistence.keepTransport(state.transport);
+        const end = endOf(state);
+        if (end) this.#requests.fail(end);
+        this.#emitter.emit("state", state);
+      },
+      greeting: () => ({ session: this.#session, since: this.#madePositions() }),
+      subscribes: () => [...this.#subscriptions.values()].flatMap((subscription) => subscription.standing ?? []),
+      up: ({ session, user }) => {
+        this.#session = session;
+        if (!this.#settings.surroundings.hides) this.#persistence.keepSession(session);
+        if (user) this.#moveInbox(this.#subscription(personalChannel(user)));
+        for (const subscription of this.#subscriptions.values()) subscription.up();
+        this.#requests.up();
+      },
+      down: (tooLarge) => {
+        // First, so that a subscribe that was too large is refused; afterwards nobody waits for its answer any more.
+        this.#requests.down(tooLarge);
+        for (const subscription of this.#subscriptions.values()) subscription.down();
+      },
+      frame: (frame) => {
+        if (this.#requests.answer(frame)) return;
+        const { channel } = frame as { readonly channel?: string };
+        // Only the server itself makes a subscription that nobody here asked for.
+        const made = frame.type === "subscribed" && !frame.id;
+        if (channel) (made ? this.#subscription(channel) : this.#subscriptions.get(channel))?.receive(frame);
+        // A refusal that nobody waits for: of an acknowledgement, say.
+        else if (frame.type === "error") this.#settings.report(refusal(frame));
+        else if (frame.type === "message") this.#emitter.emit("message", messageOf(frame));
+      },
+      forgetSession: () => (this.#session = undefined),
+    };
+  }
+
+  #makeLine(): Line {
     const settings = this.#settings;
     const connector = this.#connector;
     return {
@@ -157,7 +184,8 @@ export class Client {
       },
       renewToken: () => (this.#tokens.renewable ? this.#tokens.renew() : undefined),
       saved: (channel) => this.#persistence.positions.get(channel),
-      moved: (channel, position, made) => this.#keep(channel, position, made),
+      moved: (channel, position, made) =>
+        this.#persistence.set(channel, position && { ...position, ...(made && { made }) }),
       newKey: () => `${this.#keyPrefix}-${++this.#lastKey}`,
       reopen: () => connector.reopen(),
       get ended() {
@@ -169,7 +197,6 @@ export class Client {
           const error = endOf(state);
           if (error) run(error);
         }),
-      report,
     };
   }
 
@@ -194,41 +221,11 @@ export class Client {
     return subscription;
   }
 
-  #received(frame: ServerFrame): void {
-    if (this.#requests.answer(frame)) return;
-    const { channel } = frame as { readonly channel?: string };
-    if (channel === undefined) {
-      // A refusal that nobody waits for: of an acknowledgement, say.
-      if (frame.type === "error") this.#line.report(refusal(frame));
-      if (frame.type === "message") this.#emitter.emit("message", messageOf(frame));
-      return;
-    }
-    // Only the server itself makes a subscription that nobody here asked for.
-    const made = frame.type === "subscribed" && !frame.id;
-    (made ? this.#subscription(channel) : this.#subscriptions.get(channel))?.receive(frame);
-  }
-
-  #up(frame: ConnectedFrame): void {
-    this.#session = frame.session;
-    if (!this.#settings.surroundings.hides) this.#persistence.keepSession(this.#session);
-    if (frame.user) this.#moveInbox(this.#subscription(personalChannel(frame.user)));
-    for (const subscription of this.#subscriptions.values()) subscription.up();
-    this.#requests.up();
-  }
-
   /** The user became known, or another one: the inbox's handlers stay with the inbox. */
   #moveInbox(inbox: Subscription): void {
-    if (inbox === this.#inbox) return;
-    if (this.#inbox !== this.#nobody) this.#inbox.emitter.forward(undefined);
+    this.#inbox.emitter.forward(undefined);
     inbox.emitter.forward(this.#nobody.emitter);
     this.#inbox = inbox;
-  }
-
-  #moved(state: ConnectionState): void {
-    if (state.status === "connected") this.#persistence.keepTransport(state.transport);
-    const end = endOf(state);
-    if (end) this.#requests.fail(end);
-    this.#emitter.emit("state", state);
   }
 
   #madePositions(): Record<string, Position> | undefined {
@@ -236,10 +233,6 @@ export class Client {
       made && position ? [[name, { epoch: position.epoch, offset: position.offset }] as const] : [],
     );
     return made.length ? Object.fromEntries(made) : undefined;
-  }
-
-  #keep(channel: string, position: Position | undefined, made: boolean): void {
-    this.#persistence.set(channel, position && { ...position, ...(made && { made }) });
   }
 
   /** The page goes: what is on its way must not be lost with it. */
@@ -270,18 +263,12 @@ export class Client {
     for (const off of this.#surrounded) off();
     this.#surrounded = [];
   }
-
-  #report(error: unknown, told: boolean): void {
-    if (!this.#emitter.has("error")) told = true;
-    this.#emitter.emit("error", error);
-    if (told) this.#settings.report(error);
-  }
 }
 
 /** Why nothing more comes in this state, unless the application asks for it. */
 function endOf(state: ConnectionState): LongwireError | undefined {
   if (state.status === "closed") return new LongwireError("disconnected", state.reason, state.code);
-  return state.status === "idle" ? new LongwireError("disconnected", state.status) : undefined;
+  return state.status === "idle" ? new LongwireError("disconnected", "disconnected") : undefined;
 }
 
 /** Makes a client and connects it. */

@@ -62,7 +62,6 @@ export class Connector {
   #notBefore = 0;
   /** What an older attempt started must not act on this one. */
   #turn = 0;
-  #tokenIsBad = false;
 
   /** `transports` in the order of preference; `best` names the one that worked on the page before. */
   constructor(
@@ -85,7 +84,7 @@ export class Connector {
     this.#liveness = new Liveness(
       settings.clock,
       () => void this.send({ type: "ping" }),
-      () => this.#lost(BROKEN, "no sign of life in time"),
+      () => this.#lost(BROKEN, "no word in time"),
     );
     this.#climber = climber(settings, url, transports, (index) => {
       this.#best = index;
@@ -133,8 +132,7 @@ export class Connector {
   /** The platform says that there is no network. It can be wrong (a server on this machine), so the longest wait goes on. */
   offline(): void {
     if (this.state.status !== "waiting") return;
-    const { backoff, clock } = this.#settings;
-    this.#wait(Math.max(backoff.maxMs, this.#notBefore - clock.now()), this.state.code, "offline");
+    this.#wait(this.#notBefore - this.#settings.clock.now(), this.state.code, "offline");
   }
 
   #open(tried: number = 0): void {
@@ -145,12 +143,11 @@ export class Connector {
     this.#timer = clock.after(requestTimeoutMs, () => this.#lost(BROKEN, "no token in time"));
     this.#move({ status: "connecting", attempt: this.#attempt });
     if (turn !== this.#turn) return;
-    const fetches = this.#tokens.renewable && (this.#tokenIsBad || !this.#tokens.current);
-    if (!fetches) {
+    if (this.#tokens.current || !this.#tokens.renewable) {
       this.#dial();
       return;
     }
-    this.#tokens.fetch().then(
+    this.#tokens.obtain().then(
       () => turn === this.#turn && this.#dial(),
       (error: unknown) => {
         report(error);
@@ -170,7 +167,6 @@ export class Connector {
     const timeoutMs = this.#last ? requestTimeoutMs : Math.min(transportTimeoutMs, requestTimeoutMs);
     this.#timer?.cancel();
     this.#timer = clock.after(timeoutMs, () => this.#ended(BROKEN, "no answer in time"));
-    this.#tokenIsBad = false;
     try {
       this.#link = this.#transport.open(this.#url, {
         standing: () => [this.#greeting, ...this.#events.subscribes()],
@@ -226,10 +222,9 @@ export class Connector {
   }
 
   #connected(frame: ConnectedFrame): void {
-    const { status } = this.state;
     const { session, user, ping, resumed = false } = frame;
     // A one-way transport is greeted with each request; only a session that could not be resumed on the way is news.
-    if (status === "connected" && this.state.session === session) return;
+    if (this.state.status === "connected" && this.state.session === session) return;
     const turn = this.#turn;
     this.#timer?.cancel();
     this.#notBefore = 0;
@@ -239,7 +234,7 @@ export class Connector {
     if (this.#settings.resetOn === "open") this.#attempt = 0;
     else this.#stable = this.#settings.clock.after(Math.min(STABLE_MS, ping || STABLE_MS), () => (this.#attempt = 0));
     this.#liveness.start(ping);
-    this.#tokens.expires(frame.expires);
+    this.#tokens.renewBefore(frame.expires);
     this.#climber.start(this.#best);
     const transport = this.#transport.name;
     this.state = { status: "connected", session, user, resumed, transport };
@@ -260,21 +255,22 @@ export class Connector {
       this.#move({ status: "closed", code, reason });
       return;
     }
-    if (remedy === "refresh") this.#tokenIsBad = true;
-    const atOnce = (replaced || remedy === "refresh") && this.#attempt === 0 && after === 0;
-    const { backoff, surroundings, clock } = this.#settings;
+    if (remedy === "refresh") this.#tokens.current = undefined;
+    const atOnce = (replaced || remedy === "refresh") && !this.#attempt && !after;
+    const { clock } = this.#settings;
     this.#attempt++;
     if (atOnce) {
       this.#open(this.#tried);
       return;
     }
     this.#notBefore = clock.now() + after;
-    const ms = Math.max(after, backoffMs(this.#settings, this.#attempt));
-    this.#wait(surroundings.online() ? ms : Math.max(ms, backoff.maxMs), code, reason);
+    this.#wait(Math.max(after, backoffMs(this.#settings, this.#attempt)), code, reason);
   }
 
-  #wait(ms: number, code: number, reason: string): void {
-    const { clock } = this.#settings;
+  /** For at least so long; without a network, no less than the longest backoff. */
+  #wait(leastMs: number, code: number, reason: string): void {
+    const { backoff, clock, surroundings } = this.#settings;
+    const ms = surroundings.online() ? leastMs : Math.max(leastMs, backoff.maxMs);
     this.#timer?.cancel();
     this.#timer = clock.after(ms, () => this.#open());
     this.#move({ status: "waiting", attempt: this.#attempt, retryAt: clock.now() + ms, code, reason });

@@ -3,14 +3,12 @@ import type { Json, MessageFrame, ServerFrame } from "@longwire/protocol";
 
 /** `undefined` for what is no frame, as text or read already. A frame of a type that is not known yet is one all the same. */
 export function decodeFrame(message: ServerFrame | string): ServerFrame | undefined {
-  let parsed: unknown = message;
   try {
-    if (typeof message === "string") parsed = JSON.parse(message);
+    const frame = (typeof message === "string" ? JSON.parse(message) : message) as ServerFrame | null;
+    return typeof frame?.type === "string" ? frame : undefined;
   } catch {
     return undefined;
   }
-  const type = (parsed as { readonly type?: unknown } | null)?.type;
-  return typeof type === "string" ? (parsed as ServerFrame) : undefined;
 }
 
 /** A publication, or a message without `offset` that is not kept. */

@@ -25,7 +25,7 @@ export class Emitter<Events> {
   }
 
   has(event: keyof Events): boolean {
-    return Boolean(this.#handlers.get(event)?.size || this.#next?.has(event));
+    return !!this.#handlers.get(event)?.size || !!this.#next?.has(event);
   }
 
   emit<Name extends keyof Events>(event: Name, value: Events[Name]): void {

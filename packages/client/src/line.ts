@@ -10,6 +10,7 @@ interface LineSettings extends BackoffSettings {
   readonly clock: Clock;
   /** How long the server may take to answer, and to announce what it makes by itself. */
   readonly requestTimeoutMs: number;
+  readonly report: (error: unknown) => void;
 }
 
 export interface Line {
@@ -33,7 +34,6 @@ export interface Line {
   readonly ended: LongwireError | undefined;
   /** Tells when that becomes so; call the result to hear no more. */
   onEnd(run: (error: LongwireError) => void): () => void;
-  report(error: unknown): void;
 }
 
 interface Stateful<State> {

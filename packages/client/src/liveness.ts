@@ -14,8 +14,6 @@ export class Liveness {
   readonly #clock: Clock;
   readonly #ping: () => void;
   readonly #dead: () => void;
-  #intervalMs = 0;
-  #running = false;
   #heardAt = 0;
   #watch: Timer | undefined;
   #probe: Timer | undefined;
@@ -29,13 +27,10 @@ export class Liveness {
   /** 0: the server does not ping, so silence says nothing. */
   start(intervalMs: number): void {
     this.stop();
-    this.#running = true;
-    this.#intervalMs = intervalMs;
-    if (intervalMs > 0) this.#schedule();
+    if (intervalMs > 0) this.#schedule(intervalMs);
   }
 
   stop(): void {
-    this.#running = false;
     this.#watch?.cancel();
     this.heard();
   }
@@ -46,24 +41,26 @@ export class Liveness {
     this.#probe = undefined;
   }
 
-  /** Asks at once: nothing heard soon means dead. Does nothing while stopped or asking. */
+  /** Asks at once: nothing heard soon means dead. Not for a connection that does not stand. */
   check(): void {
-    if (!this.#running || this.#probe) return;
+    if (this.#probe) return;
     this.#ping();
     this.#probe = this.#clock.after(PROBE_MS, () => this.#dead());
   }
 
-  #schedule(): void {
-    const dueAt = this.#heardAt + 2 * this.#intervalMs;
-    this.#watch = this.#clock.after(Math.max(0, dueAt - this.#clock.now()), () => {
+  #schedule(intervalMs: number): void {
+    const dueAt = this.#heardAt + 2 * intervalMs;
+    this.#watch = this.#clock.after(dueAt - this.#clock.now(), () => {
       const now = this.#clock.now();
-      if (now < this.#heardAt + 2 * this.#intervalMs) this.#schedule();
-      else if (now - dueAt < this.#intervalMs) this.#dead();
-      else {
+      if (now >= this.#heardAt + 2 * intervalMs) {
+        if (now - dueAt < intervalMs) {
+          this.#dead();
+          return;
+        }
         this.check();
         this.#heardAt = now;
-        this.#schedule();
       }
+      this.#schedule(intervalMs);
     });
   }
 }

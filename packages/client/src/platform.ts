@@ -39,7 +39,12 @@ export interface ResponseLike {
 /** The part of `fetch` in use. `signal` is that of the `AbortController` that goes with it. */
 export type FetchLike = (
   url: string,
-  init: { readonly method: "POST"; readonly body: string; readonly signal: unknown; readonly keepalive: boolean },
+  init: {
+    readonly method: "POST";
+    readonly body: string;
+    readonly signal: unknown;
+    readonly keepalive: boolean | undefined;
+  },
 ) => Promise<ResponseLike>;
 
 export type AbortControllerConstructor = new () => { readonly signal: unknown; abort(): void };
@@ -138,7 +143,7 @@ export function systemSurroundings(): Surroundings {
   const page = globals.document;
   return {
     online: () => globals.navigator?.onLine !== false,
-    hides: Boolean(page),
+    hides: page !== undefined,
     on(event, run) {
       if (event === "visible") {
         return listen(page, "visibilitychange", () => page?.hidden || run());

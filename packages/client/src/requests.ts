@@ -64,7 +64,7 @@ export class Requests {
     const { clock, queueCountMax, queueBytesMax, queueTimeoutMs } = this.#settings;
     // JavaScript keeps a string in one or two bytes per character: twice the length is what it can cost.
     if (policy && (this.#count >= queueCountMax || (this.#length + text.length) * 2 > queueBytesMax)) {
-      answer(new LongwireError("queueFull", "too many requests wait"));
+      answer(new LongwireError("queueFull", "too many requests"));
       return;
     }
     const sent = this.#transmit(text);
@@ -101,7 +101,7 @@ export class Requests {
     const sent = [...this.#entries].filter(([, entry]) => entry.sent);
     const largest = tooLarge ? Math.max(...sent.map(([, { text }]) => bytesOf(text))) : 0;
     for (const [id, entry] of sent) {
-      if (tooLarge && bytesOf(entry.text) === largest) {
+      if (bytesOf(entry.text) === largest) {
         this.#finish(id, new LongwireError("refused", "the message is too large", MESSAGE_TOO_LARGE));
       } else if (entry.policy === "repeat") this.#mark(id, entry, false);
       else this.#finish(id, new LongwireError("lost", "the connection broke"));

@@ -93,7 +93,7 @@ export class Subscription {
   constructor(line: Line, name: string) {
     this.#line = line;
     this.name = name;
-    this.emitter = new Emitter((error) => line.report(error));
+    this.emitter = new Emitter(line.settings.report);
     this.position = line.saved(name);
     this.#acknowledger = new Acknowledger(
       line.settings.clock,
@@ -206,9 +206,9 @@ export class Subscription {
   }
 
   get #command(): Extract<Standing, { readonly type: "subscribe" }> {
-    const { since, presence, events, echo } = this.#options;
-    const { name: channel, position } = this;
-    return { type: "subscribe", channel, since: position ?? since, token: this.#token, presence, events, echo };
+    const since = this.position ?? this.#options.since;
+    // JSON has no place for `getToken` and leaves it away.
+    return { ...this.#options, type: "subscribe", channel: this.name, since, token: this.#token };
   }
 
   /** What asks for it, while it is asked for and while it stands; nothing where the server subscribed it by itself. */
@@ -234,7 +234,7 @@ export class Subscription {
           this.#end(ended);
           return;
         }
-        this.#line.report(error);
+        this.#line.settings.report(error);
         this.#retry(retryMs);
       });
     const late = new LongwireError("timeout", "no token in time");

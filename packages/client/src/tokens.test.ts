@@ -5,12 +5,11 @@ import { Tokens } from "./tokens.ts";
 test("those who ask at the same time share one question", async () => {
   let asked = 0;
   const tokens = new Tokens(
-    { getToken: () => Promise.resolve(`t${++asked}`), clock: new FakeClock() },
+    { getToken: () => Promise.resolve(`t${++asked}`), clock: new FakeClock(), report: () => undefined },
     () => Promise.resolve(undefined),
-    () => undefined,
   );
-  expect(await Promise.all([tokens.fetch(), tokens.fetch()])).toEqual(["t1", "t1"]);
-  expect(await tokens.fetch()).toBe("t2");
+  expect(await Promise.all([tokens.obtain(), tokens.obtain()])).toEqual(["t1", "t1"]);
+  expect(await tokens.obtain()).toBe("t2");
   expect(tokens.current).toBe("t2");
 });
 
@@ -20,14 +19,18 @@ test("a renewal that fails is reported and tried again", async () => {
   const sent: string[] = [];
   let fail = true;
   const tokens = new Tokens(
-    { token: "t", getToken: () => (fail ? Promise.reject(new Error("away")) : Promise.resolve("new")), clock },
+    {
+      token: "t",
+      getToken: () => (fail ? Promise.reject(new Error("away")) : Promise.resolve("new")),
+      clock,
+      report: (error) => errors.push(error),
+    },
     (token) => {
       sent.push(token);
       return Promise.resolve(undefined);
     },
-    (error) => errors.push(error),
   );
-  tokens.expires(40_000);
+  tokens.renewBefore(40_000);
   await clock.advance(36_000);
   expect(errors).toEqual([new Error("away")]);
   fail = false;

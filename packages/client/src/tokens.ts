@@ -12,13 +12,13 @@ export interface TokenSettings {
   readonly token?: string;
   readonly getToken?: () => Promise<string>;
   readonly clock: Clock;
+  readonly report: (error: unknown) => void;
 }
 
 export class Tokens {
   current: string | undefined;
   readonly #settings: TokenSettings;
   readonly #send: (token: string) => Promise<number | undefined>;
-  readonly #report: (error: unknown) => void;
   #timer: Timer | undefined;
   #fetching: Promise<string> | undefined;
   #fetchingSince = 0;
@@ -26,15 +26,10 @@ export class Tokens {
   #turn = 0;
 
   /** `send` gives the server a new token and resolves to its life in milliseconds. */
-  constructor(
-    settings: TokenSettings,
-    send: (token: string) => Promise<number | undefined>,
-    report: (error: unknown) => void,
-  ) {
+  constructor(settings: TokenSettings, send: (token: string) => Promise<number | undefined>) {
     this.current = settings.token;
     this.#settings = settings;
     this.#send = send;
-    this.#report = report;
   }
 
   get renewable(): boolean {
@@ -42,7 +37,7 @@ export class Tokens {
   }
 
   /** A new token. Those who ask at the same time share one question. */
-  fetch(): Promise<string> {
+  obtain(): Promise<string> {
     const now = this.#settings.clock.now();
     if (!this.#fetching || now - this.#fetchingSince >= PATIENCE_MS) {
       this.#fetchingSince = now;
@@ -70,7 +65,7 @@ export class Tokens {
   }
 
   /** The server says how long the token is good from now on. */
-  expires(ms: number | undefined): void {
+  renewBefore(ms: number | undefined): void {
     this.stop();
     if (ms !== undefined && this.renewable) this.#renewIn(Math.max(ms - MARGIN_MS, ms * 0.9));
   }
@@ -82,15 +77,15 @@ export class Tokens {
   /** Fetches a new token and gives it to the server. */
   async renew(): Promise<void> {
     const turn = this.#turn;
-    const token = await this.fetch();
-    if (turn === this.#turn) this.expires(await this.#send(token));
+    const token = await this.obtain();
+    if (turn === this.#turn) this.renewBefore(await this.#send(token));
   }
 
   #renewIn(ms: number): void {
     this.#timer = this.#settings.clock.after(ms, () => {
       // Retried until the server ends the connection with `expiredToken`, after which the way in asks for a token anyway.
       this.#renewIn(RETRY_MS);
-      this.renew().catch(this.#report);
+      this.renew().catch(this.#settings.report);
     });
   }
 }

@@ -156,8 +156,8 @@ export type DisconnectName = keyof TableOf<Omit<CodeRow, "status">, typeof DISCO
 
 /** What a client may do after an error, an unsubscription or a goodbye with this code. */
 export function remedyOf(code: number): Remedy {
-  const range = code >= 4000 && code < 5000 ? code - 4000 : code;
-  if (range >= 100 && range < 200) return "final";
-  if (range >= 300 && range < 400) return "refresh";
+  const range = Math.floor((code % 4000) / 100);
+  if (range === 1) return "final";
+  if (range === 3) return "refresh";
   return "retry";
 }

@@ -18,6 +18,6 @@ export function availableTransports(settings: Settings): readonly Transport[] {
     poll: http && pollTransport(http),
   };
   const transports = settings.transports.flatMap((name) => found[name] ?? []);
-  if (!transports.length) throw new TypeError("neither WebSocket nor fetch here");
+  if (!transports.length) throw new TypeError("no transport here");
   return transports;
 }

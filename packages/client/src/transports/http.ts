@@ -28,7 +28,7 @@ export function post(
   body: string,
   answered: (response: ResponseLike) => unknown,
   failed: Failed,
-  keepalive: boolean = false,
+  keepalive?: boolean,
 ): () => void {
   const controller = new AbortController();
   const exchange = async (): Promise<void> => {

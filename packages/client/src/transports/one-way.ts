@@ -121,7 +121,7 @@ class OneWayLink implements Link {
     const turn = ++this.#turn;
     const commands = this.#handlers.standing().map((command) => ({
       ...command,
-      id: command.type === "subscribe" ? this.#asked.get(command.channel ?? "") : undefined,
+      id: this.#asked.get((command as { readonly channel?: string }).channel ?? ""),
     }));
     this.#asking = !this.#quiet || commands.some(({ id }) => id);
     this.#cancel = this.#opener({
