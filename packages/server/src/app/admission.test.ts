@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import type { Disconnect } from "../base/failures.ts";
-import { LoopLag } from "../base/loop-lag.ts";
 import { Admission, type AdmissionParts, refusalAt } from "./admission.ts";
 
 interface Rig {
@@ -108,16 +107,4 @@ test("the log hears of those turned away once in a while, with their number", ()
   refusalOf(() => admission.ask());
   expect(warnings).toHaveLength(2);
   expect(warnings[1]).toMatchObject({ clients: 1000 });
-});
-
-test("[LM-5] the lag is measured only after somebody has asked; one pause is forgiven, a loop that stays late is not", () => {
-  const clock = new FakeClock();
-  const lag = new LoopLag(clock);
-  expect(clock.timers).toBe(0);
-  expect(lag.ms()).toBe(0);
-  expect(clock.timers).toBe(1);
-  clock.advance(9_900);
-  expect(clock.timers).toBe(1);
-  clock.advance(100);
-  expect(clock.timers).toBe(0);
 });

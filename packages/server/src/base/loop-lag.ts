@@ -29,7 +29,7 @@ export class LoopLag {
       this.#lagMs = 0;
       this.#timer = this.clock.every(TICK_MS, () => this.#tick());
     }
-    return averaged(this.#lagMs, Math.max(0, now - this.#dueAt));
+    return Math.max(this.#lagMs, averaged(this.#lagMs, now - this.#dueAt));
   }
 
   stop(): void {

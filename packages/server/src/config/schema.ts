@@ -17,6 +17,8 @@ export interface Option<T> {
   readonly fallback: T;
   /** Whether no value may be shown. */
   readonly secret: boolean;
+  /** Whether a reload (SIGHUP) takes a new value. */
+  readonly reloadable: boolean;
   readonly doc: string;
   /** What happens when the option is left out and has no default. */
   readonly absent: string | undefined;
@@ -27,6 +29,7 @@ function option<T>(kind: Kind<T>, fallback: NoInfer<T>, doc: string): Option<T> 
     kind: kind as Kind<Exclude<T, undefined>>,
     fallback,
     secret: kind.mask !== undefined,
+    reloadable: true,
     doc,
     absent: undefined,
   };
@@ -38,9 +41,15 @@ function optional<T>(kind: Kind<T>, absent: string, doc: string): Option<T | und
     kind: kind as Kind<Exclude<T, undefined>>,
     fallback: undefined,
     secret: kind.mask !== undefined,
+    reloadable: true,
     doc,
     absent,
   };
+}
+
+/** What is settled with the ports, the engine, or every connection that is open. */
+function atStart<T>(row: Option<T>): Option<T> {
+  return { ...row, reloadable: false };
 }
 
 type Table = Readonly<Record<string, Option<unknown>>>;
@@ -112,42 +121,66 @@ export const CHANNEL_OPTIONS = {
 
 /** Every other option. */
 export const SERVER_OPTIONS = {
-  port: option(integer(0, 65_535), 8080, "Port of HTTP and WebSocket. 0 takes any free one."),
-  host: optional(
+  port: atStart(option(integer(0, 65_535), 8080, "Port of HTTP and WebSocket. 0 takes any free one.")),
+  host: atStart(
+    optional(
+      text,
+      "127.0.0.1, or 0.0.0.0 when both an API key and a token secret are configured",
+      "Address to listen on.",
+    ),
+  ),
+  tcpPort: atStart(
+    option(
+      integerOrOff(0, 65_535),
+      8081,
+      "Port of raw TCP, with the native protocol in lines of JSON. 0 takes any free one, off opens none.",
+    ),
+  ),
+  tcpListeners: atStart(
+    option(
+      list(tcpListener, { allowed: "a list of listeners, each {port, framing, channel?, host?, tls?}" }),
+      [],
+      "More TCP ports, each with a framing: json, text (a line is a message), frame (a length of four bytes, big-endian, that counts itself, and a body) or the path of a module of yours, from the working directory. All but json have a channel: their clients are subscribed to it, and what they send is published there.",
+    ),
+  ),
+  presets: atStart(
+    option(
+      list(word("ratchet", "swoole"), { allowed: "a list of ratchet and swoole", plainWords: true }),
+      [],
+      "Plain WebSocket chats as tutorials have them, see docs/presets.md: ratchet at `/` of `port` (channel ratchet:chat, to all but the sender), swoole at `/` of `swoolePort` (channel swoole:chat, to all). Each opens its namespace to everybody.",
+    ),
+  ),
+  swoolePort: atStart(option(integer(0, 65_535), 9501, "Port of the preset swoole. 0 takes any free one.")),
+  tlsCert: optional(
     text,
-    "127.0.0.1, or 0.0.0.0 when both an API key and a token secret are configured",
-    "Address to listen on.",
+    "the ports speak no TLS",
+    "File with the certificate in PEM text, followed by those between it and its authority. With `tlsKey` every port speaks TLS (1.2 and 1.3) and nothing else. A relative path starts at the working directory. Both files are read again at a reload, see docs/operations.md.",
   ),
-  tcpPort: option(
-    integerOrOff(0, 65_535),
-    8081,
-    "Port of raw TCP, with the native protocol in lines of JSON. 0 takes any free one, off opens none.",
+  tlsKey: optional(text, "the ports speak no TLS", "File with the private key of `tlsCert`, in PEM text."),
+  tlsKeyPassphrase: optional(secret(1), "the key is not encrypted", "What the private key is encrypted with."),
+  tcpTls: atStart(
+    option(
+      flag,
+      true,
+      "Whether the ports of raw TCP speak TLS too, where there is a certificate; an entry of `tcpListeners` may say otherwise by its `tls`.",
+    ),
   ),
-  tcpListeners: option(
-    list(tcpListener, { allowed: "a list of listeners, each {port, framing, channel?, host?}" }),
-    [],
-    "More TCP ports, each with a framing: json, text (a line is a message), frame (a length of four bytes, big-endian, that counts itself, and a body) or the path of a module of yours, from the working directory. All but json have a channel: their clients are subscribed to it, and what they send is published there.",
+  dataDir: atStart(
+    option(text, "./data", "Folder for everything that is kept. A relative path starts at the working directory."),
   ),
-  presets: option(
-    list(word("ratchet", "swoole"), { allowed: "a list of ratchet and swoole", plainWords: true }),
-    [],
-    "Plain WebSocket chats as tutorials have them, see docs/presets.md: ratchet at `/` of `port` (channel ratchet:chat, to all but the sender), swoole at `/` of `swoolePort` (channel swoole:chat, to all). Each opens its namespace to everybody.",
+  engine: atStart(
+    option(
+      word("memory", "sqlite"),
+      "sqlite",
+      "Where publications are kept: memory forgets them at a restart, sqlite keeps them in `dataDir`.",
+    ),
   ),
-  swoolePort: option(integer(0, 65_535), 9501, "Port of the preset swoole. 0 takes any free one."),
-  dataDir: option(
-    text,
-    "./data",
-    "Folder for everything that is kept. A relative path starts at the working directory.",
-  ),
-  engine: option(
-    word("memory", "sqlite"),
-    "sqlite",
-    "Where publications are kept: memory forgets them at a restart, sqlite keeps them in `dataDir`.",
-  ),
-  sync: option(
-    word("normal", "full"),
-    "normal",
-    "What an acknowledged publication survives with sqlite: normal a killed process, full also a power loss, at the price of one disk flush per commit.",
+  sync: atStart(
+    option(
+      word("normal", "full"),
+      "normal",
+      "What an acknowledged publication survives with sqlite: normal a killed process, full also a power loss, at the price of one disk flush per commit.",
+    ),
   ),
   apiKey: optional(
     secret(8),
@@ -241,7 +274,7 @@ export const SERVER_OPTIONS = {
   origins: option(
     list(originEntry, { allowed: "a list of origins", plainWords: true }),
     [],
-    'Origins whose pages may connect, such as "https://example.com"; "https://*.example.com" stands for its sub-domains at any depth and not for itself, "null" for pages without an origin (files, sandboxed frames), "*" for all. Empty: the same origin, and on loopback any loopback origin.',
+    'Origins whose pages may connect, such as `https://example.com`; `https://*.example.com` stands for its sub-domains at any depth and not for itself, `null` for pages without an origin (files, sandboxed frames), `*` for all. Empty: the same origin, and on loopback any loopback origin.',
   ),
   trustedProxies: option(
     list(addressRange, { allowed: "a list of addresses and ranges", plainWords: true }),
@@ -259,20 +292,22 @@ export const SERVER_OPTIONS = {
     "info",
     "The least important events that are logged.",
   ),
-  logFormat: option(
-    word("json", "pretty", "auto"),
-    "auto",
-    "json: one object per line; pretty: words for a person; auto: pretty on a terminal.",
+  logFormat: atStart(
+    option(
+      word("json", "pretty", "auto"),
+      "auto",
+      "json: one object per line; pretty: words for a person; auto: pretty on a terminal.",
+    ),
   ),
-  pingIntervalMs: option(
-    integer(1000, TIMER_MS_MAX),
-    25_000,
-    "How often a silent client is pinged. Keep it below the idle limit of proxies on the way (nginx: 60 s).",
+  pingIntervalMs: atStart(
+    option(
+      integer(1000, TIMER_MS_MAX),
+      25_000,
+      "How often a silent client is pinged. Keep it below the idle limit of proxies on the way (nginx: 60 s).",
+    ),
   ),
-  pingTimeoutMs: option(
-    integer(100, TIMER_MS_MAX),
-    10_000,
-    "How long after a ping a client that stays silent is given up.",
+  pingTimeoutMs: atStart(
+    option(integer(100, TIMER_MS_MAX), 10_000, "How long after a ping a client that stays silent is given up."),
   ),
   streamMaxAgeSeconds: optional(
     integer(1, 30 * DAY_SECONDS),
@@ -286,10 +321,12 @@ export const SERVER_OPTIONS = {
     true,
     "Compress for clients that ask for it: gzip on streams and poll answers, deflate on WebSockets that say so in their query.",
   ),
-  perMessageDeflate: option(
-    flag,
-    false,
-    "Negotiate permessage-deflate (RFC 7692) on WebSockets: for what clients send, and for frames of 1 KB and more that go to one of them alone. What many get at once is never compressed in this way: it would be compressed for each.",
+  perMessageDeflate: atStart(
+    option(
+      flag,
+      false,
+      "Negotiate permessage-deflate (RFC 7692) on WebSockets: for what clients send, and for frames of 1 KB and more that go to one of them alone. What many get at once is never compressed in this way: it would be compressed for each.",
+    ),
   ),
   queueBytesMax: option(
     integer(16 * 1024, BYTES_MAX),
@@ -321,10 +358,12 @@ export const SERVER_OPTIONS = {
     "80 % of the memory that the machine, or the control group, has",
     "How much memory the process may have resident before new clients are answered 503 with `Retry-After`; those connected go on.",
   ),
-  requestSeconds: option(
-    integer(1, 255),
-    20,
-    "How long a client may take for the TLS handshake and its request; a connection that brings no whole request by then is closed. Counted in steps of 4 seconds.",
+  requestSeconds: atStart(
+    option(
+      integer(1, 255),
+      20,
+      "How long a client may take for the body of a request, and be silent before the next one; then its connection is closed. Counted in steps of 4 seconds. For the TLS handshake and the head of a request everybody has 10 to 12 seconds.",
+    ),
   ),
   commandsPerSecond: option(
     integerOrOff(1, COUNT_MAX),
@@ -362,14 +401,14 @@ export const SERVER_OPTIONS = {
     "off",
     "How many publications one user may send per second, through all sessions.",
   ),
-  messageBytesMax: option(integer(256, 1024 ** 3), 64 * 1024, "The largest frame a client may send."),
+  messageBytesMax: atStart(option(integer(256, 1024 ** 3), 64 * 1024, "The largest frame a client may send.")),
   publicationBytesMax: option(
     integer(256, 1024 ** 3),
     1024 ** 2,
     "The largest `data` of one publication by the HTTP API.",
   ),
-  bodyBytesMax: option(integer(1024, 1024 ** 3), 8 * 1024 ** 2, "The largest body of one HTTP request."),
-  depthMax: option(integer(1, 1000), 64, "How deep arrays and objects may be nested in `data`."),
+  bodyBytesMax: atStart(option(integer(1024, 1024 ** 3), 8 * 1024 ** 2, "The largest body of one HTTP request.")),
+  depthMax: atStart(option(integer(1, 1000), 64, "How deep arrays and objects may be nested in `data`.")),
   subscriptionsMax: option(integer(1, COUNT_MAX), 200, "How many channels one session may subscribe to."),
   recoveryMax: option(
     integer(0, COUNT_MAX),
@@ -383,15 +422,19 @@ export const SERVER_OPTIONS = {
     120,
     "How long after a lost connection its session can be resumed.",
   ),
-  idempotencySeconds: option(
-    integer(1, 30 * DAY_SECONDS),
-    300,
-    "How long an idempotency key is remembered: the same publish repeated within it is stored once.",
+  idempotencySeconds: atStart(
+    option(
+      integer(1, 30 * DAY_SECONDS),
+      300,
+      "How long an idempotency key is remembered: the same publish repeated within it is stored once.",
+    ),
   ),
-  positionTtlSeconds: option(
-    integer(60, 10 * YEAR_SECONDS),
-    30 * DAY_SECONDS,
-    "How long the numbering of an unused channel is remembered.",
+  positionTtlSeconds: atStart(
+    option(
+      integer(60, 10 * YEAR_SECONDS),
+      30 * DAY_SECONDS,
+      "How long the numbering of an unused channel is remembered.",
+    ),
   ),
   drainSeconds: option(
     integer(0, DAY_SECONDS),
