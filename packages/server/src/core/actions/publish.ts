@@ -70,7 +70,9 @@ function checkSize(core: Core, draft: Draft): void {
 function sizeFault({ settings: { publicationBytesMax } }: Core, { data }: Draft): ReplyError | undefined {
   // Two tests, because counting bytes walks through the text: a text of so few units cannot have more bytes than allowed.
   const isLarge = data.length * 3 > publicationBytesMax && Buffer.byteLength(data) > publicationBytesMax;
-  return isLarge ? new ReplyError("tooLarge", `data may have at most ${publicationBytesMax} bytes (publicationBytesMax)`) : undefined;
+  return isLarge
+    ? new ReplyError("tooLarge", `data may have at most ${publicationBytesMax} bytes (publicationBytesMax)`)
+    : undefined;
 }
 
 /** Refuses what no backend may name: a bad name, and channels of foreign worlds, whose own HTTP APIs have rules of their own. */
