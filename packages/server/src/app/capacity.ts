@@ -25,6 +25,8 @@ export interface Capacity {
     readonly memoryBytesMax: number;
     readonly descriptors: number | undefined;
   };
+  /** Other limits and proxies: `door` is another one from now on. */
+  reload(config: Config): void;
   /** From now on the server stops accepting on these sockets when descriptors run out. */
   watch(sockets: readonly ListeningSocket[]): void;
   stop(): void;
@@ -33,28 +35,43 @@ export interface Capacity {
 export function capacityOf(config: Config, connections: () => number, clock: Clock, log: Logger): Capacity {
   const descriptors = descriptorLimit();
   const marks = descriptors === undefined ? undefined : marksOf(descriptors);
-  const connectionsMax = config.connectionsMax ?? marks?.connections ?? CONNECTIONS_UNKNOWN;
-  const memoryBytesMax = config.memoryBytesMax ?? Math.floor(memoryLimitBytes() * MEMORY_SHARE);
   const lag = new LoopLag(clock);
-  const admission = new Admission({
-    clock,
-    log,
-    connections,
-    connectionsMax,
-    handshakesPerSecond: config.handshakesPerSecond === "off" ? Infinity : config.handshakesPerSecond,
-    lagMs: () => lag.ms(),
-    loopLagMsMax: config.loopLagMsMax === "off" ? Infinity : config.loopLagMsMax,
-    memoryBytes: () => process.memoryUsage.rss(),
-    memoryBytesMax,
-    collect: () => Bun.gc(false),
-  });
-  if (marks !== undefined && connectionsMax > marks.connections) {
-    log.warn("more connections than descriptors", { connectionsMax, descriptors, room: marks.connections });
-  }
+  const doorOf = (current: Config): Pick<Capacity, "door" | "shown"> => {
+    const connectionsMax = current.connectionsMax ?? marks?.connections ?? CONNECTIONS_UNKNOWN;
+    const memoryBytesMax = current.memoryBytesMax ?? Math.floor(memoryLimitBytes() * MEMORY_SHARE);
+    const { handshakesPerSecond, loopLagMsMax, trustedProxies, forwardedHeader } = current;
+    if (marks !== undefined && connectionsMax > marks.connections) {
+      log.warn("more connections than descriptors", { connectionsMax, descriptors, room: marks.connections });
+    }
+    const admission = new Admission({
+      clock,
+      log,
+      connections,
+      connectionsMax,
+      handshakesPerSecond: handshakesPerSecond === "off" ? Infinity : handshakesPerSecond,
+      lagMs: () => lag.ms(),
+      loopLagMsMax: loopLagMsMax === "off" ? Infinity : loopLagMsMax,
+      memoryBytes: () => process.memoryUsage.rss(),
+      memoryBytesMax,
+      collect: () => Bun.gc(false),
+    });
+    return {
+      door: { clock, admission, forwarded: forwardedReader(trustedProxies, forwardedHeader, log) },
+      shown: { connectionsMax, memoryBytesMax, descriptors },
+    };
+  };
+  let current = doorOf(config);
   let watch: DescriptorWatch | undefined;
   return {
-    door: { clock, admission, forwarded: forwardedReader(config.trustedProxies, config.forwardedHeader, log) },
-    shown: { connectionsMax, memoryBytesMax, descriptors },
+    get door() {
+      return current.door;
+    },
+    get shown() {
+      return current.shown;
+    },
+    reload(next) {
+      current = doorOf(next);
+    },
     watch(sockets) {
       watch?.stop();
       watch = marks && watchOf(marks, sockets, clock, log);

@@ -1,9 +1,5 @@
 /** Composition root: configuration to running parts. The only folder that names concrete engines, protocols and transports. */
-import { configuredKeys } from "../auth/configured-keys.ts";
-import { fetchKeySet } from "../auth/jwks.ts";
-import { jwtAuthority } from "../auth/jwt.ts";
-import { PublishedKeys } from "../auth/key-set.ts";
-import { type Clock, systemClock } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { Turn } from "../base/turn.ts";
 import type { Config } from "../config/schema.ts";
@@ -14,11 +10,14 @@ import { openMemoryEngine } from "../engines/memory/engine.ts";
 import { openSqliteEngine } from "../engines/sqlite/engine.ts";
 import type { Sink } from "../ports/broker.ts";
 import type { Engine, EngineSettings } from "../ports/engine.ts";
-import { openHooks } from "./hooks.ts";
+import { LiveHooks } from "./hooks.ts";
+import { Trust } from "./trust.ts";
 
-export interface Composition extends CoreParts {
+export interface Composition extends Omit<CoreParts, "reload"> {
   readonly turn: Turn;
   readonly engine: Engine;
+  /** Throws `StartupError` where it cannot be done. Nothing changes before the function that it returns is called, which does it in one turn. */
+  prepare(config: Config, settings: Settings): () => void;
 }
 
 export function compose(config: Config, settings: Settings, log: Logger): Composition {
@@ -36,43 +35,37 @@ export function compose(config: Config, settings: Settings, log: Logger): Compos
     config.engine === "memory"
       ? openMemoryEngine(engineSettings, sink, clock)
       : openSqliteEngine({ dataDir: config.dataDir, sync: config.sync }, engineSettings, sink, clock, log);
-  const published = publishedKeys(config, clock, log);
   // Before anything is opened: keys that cannot be used keep the server from starting.
-  const keys = configuredKeys(config.tokenSecret, config.tokenKeys);
+  const trust = new Trust(config, clock, log);
   let engine: Engine | undefined;
-  const hooks = openHooks(config, clock, log);
+  const hooks = new LiveHooks(config, clock, log);
   const core = createCore({
     settings,
     clock,
     log,
     turn,
-    authority: jwtAuthority({
-      keys,
-      published,
-      clock,
-      audience: config.tokenAudience,
-      issuer: config.tokenIssuer,
-    }),
-    hooks: hooks.hooks,
+    authority: trust,
+    hooks: hooks.asked,
     openEngine: (sink) => (engine = open(sink)),
   });
   if (engine === undefined) throw new Error("the core has opened no engine");
-  // So that the first clients need not wait for it.
-  void published?.ready();
+  trust.fetch();
   return {
     ...core,
     engine,
     turn,
+    prepare(nextConfig, nextSettings) {
+      const believe = trust.prepare(nextConfig);
+      return () => {
+        believe();
+        hooks.reload(nextConfig);
+        core.reload(nextSettings);
+      };
+    },
     stop() {
-      published?.stop();
+      trust.stop();
       hooks.stop();
       core.stop();
     },
   };
-}
-
-function publishedKeys({ jwksUrl, jwksCacheSeconds }: Config, clock: Clock, log: Logger): PublishedKeys | undefined {
-  if (jwksUrl === undefined) return undefined;
-  const fetchText = (signal: AbortSignal): Promise<string> => fetchKeySet(jwksUrl, signal);
-  return new PublishedKeys({ fetchText, cacheMs: jwksCacheSeconds * 1000, clock, log });
 }

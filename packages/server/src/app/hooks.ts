@@ -11,13 +11,13 @@ import { VERSION } from "./version.ts";
 /** What an answer to any question may have beside the data of a publication. */
 const ANSWER_BYTES = 64 * 1024;
 
-export interface OpenHooks {
+interface OpenHooks {
   readonly hooks: Hooks;
   /** Gives up on what is being asked. */
   stop(): void;
 }
 
-export function openHooks(config: Config, clock: Clock, log: Logger): OpenHooks {
+function openHooks(config: Config, clock: Clock, log: Logger): OpenHooks {
   const { hookUrl, hookSecret, hookTimeoutMs, hookConcurrencyMax, hookQueueMax, publicationBytesMax, depthMax } =
     config;
   if (hookUrl === undefined) return { hooks: {}, stop: () => undefined };
@@ -37,4 +37,50 @@ export function openHooks(config: Config, clock: Clock, log: Logger): OpenHooks 
     queueMax: hookQueueMax,
   });
   return { hooks: webhook({ asker, clock, depthMax }), stop: () => asker.stop() };
+}
+
+type Row = "hookUrl" | "hookSecret" | "hookTimeoutMs" | "hookConcurrencyMax" | "hookQueueMax" | "publicationBytesMax";
+
+const ROWS: readonly Row[] = [
+  "hookUrl",
+  "hookSecret",
+  "hookTimeoutMs",
+  "hookConcurrencyMax",
+  "hookQueueMax",
+  "publicationBytesMax",
+];
+
+/** Hooks that a reload replaces. What has been asked already is answered by whom it was put to. */
+export class LiveHooks {
+  /** The object itself is read whenever there is something to ask. */
+  readonly asked: Hooks = {};
+  #open: OpenHooks;
+  #config: Config;
+
+  constructor(
+    config: Config,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+  ) {
+    this.#config = config;
+    this.#open = openHooks(config, clock, log);
+    Object.assign(this.asked, this.#open.hooks);
+  }
+
+  reload(config: Config): void {
+    const before = this.#config;
+    this.#config = config;
+    // Answers that are remembered, and questions that wait, stay with what has not changed.
+    if (ROWS.every((row) => config[row] === before[row])) return;
+    const old = this.#open;
+    this.#open = openHooks(config, this.clock, this.log);
+    for (const name of ["connect", "subscribe", "publish"] as const) delete this.asked[name];
+    Object.assign(this.asked, this.#open.hooks);
+    // By then each has its answer or none.
+    this.clock.after(before.hookTimeoutMs, () => old.stop());
+  }
+
+  stop(): void {
+    this.#open.stop();
+  }
 }

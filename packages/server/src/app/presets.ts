@@ -1,15 +1,12 @@
 /** Presets: plain WebSocket chats at `/`, as the tutorials of Ratchet and Swoole have them (SPEC.md, RW-7). */
-import type { Server } from "bun";
 import { ReplyError } from "../base/failures.ts";
 import type { NamespaceOptions } from "../config/schema.ts";
 import { failureAnswer } from "../http/answers.ts";
 import { splitUrl } from "../http/router.ts";
-import type { Gateway } from "../ports/gateway.ts";
 import { BareProtocol } from "../protocols/bare.ts";
 import { readChannelHandshake } from "../transports/handshake.ts";
-import { WebSocketFanout, type WebSocketConnection } from "../transports/websocket.ts";
 import { type UpgradeParts, webSocketMount } from "./upgrade.ts";
-import { openWebServer, type WebServerParts } from "./web-server.ts";
+import type { WebAnswer } from "./web-server.ts";
 
 /** A preset opens its namespace to everybody; what is configured for that namespace goes before. */
 export const PRESET_NAMESPACES = {
@@ -29,18 +26,11 @@ export function presetMount(parts: UpgradeParts, preset: Preset): ReturnType<typ
   }));
 }
 
-export function openSwoole(
-  parts: Omit<UpgradeParts, "fanout"> & Pick<WebServerParts, "config" | "host"> & { readonly gateway: Gateway },
-): Server<WebSocketConnection> {
-  const fanout = new WebSocketFanout(parts.config.perMessageDeflate);
-  const mount = presetMount({ ...parts, fanout }, "swoole");
-  return openWebServer({
-    ...parts,
-    option: "swoolePort",
-    fanout,
-    fetch(request, server) {
-      if (splitUrl(request.url).path === "/") return mount(request, server, "");
-      return failureAnswer(new ReplyError("notFound", "on this port there is a WebSocket at / and nothing else"));
-    },
-  });
+/** What answers on the port of the preset swoole. */
+export function swooleAnswer(parts: UpgradeParts): WebAnswer {
+  const mount = presetMount(parts, "swoole");
+  return (request, server) => {
+    if (splitUrl(request.url).path === "/") return mount(request, server, "");
+    return failureAnswer(new ReplyError("notFound", "on this port there is a WebSocket at / and nothing else"));
+  };
 }

@@ -1,42 +1,31 @@
-/** Serve: opens the port and closes everything again, in order. */
+/** Serve: opens the ports, takes over what a reload brings, and closes everything again, in order. */
 import { resolve } from "node:path";
-import type { Server } from "bun";
-import { originCheck } from "../auth/origin.ts";
-import { systemClock } from "../base/clock.ts";
+import { systemClock, type Timer } from "../base/clock.ts";
+import { StartupError } from "../base/failures.ts";
+import { handoverFault } from "../base/handover.ts";
 import type { Logger } from "../base/log.ts";
 import { type ListeningSocket, setUserTimeout } from "../base/user-timeout.ts";
-import { asksWhoConnects, checksTokens, type Config } from "../config/schema.ts";
-import { createHttp } from "../http/api.ts";
-import { splitUrl } from "../http/router.ts";
-import { requestViewer } from "../transports/request-view.ts";
-import { WebSocketFanout, type WebSocketConnection } from "../transports/websocket.ts";
-import { demoAssets } from "./assets.ts";
+import { changesOf } from "../config/changes.ts";
+import { checksTokens, type Config } from "../config/schema.ts";
 import { refusalAt } from "./admission.ts";
-import { capacityOf } from "./capacity.ts";
+import { type Capacity, capacityOf } from "./capacity.ts";
 import { type Composition, compose } from "./compose.ts";
-import { cookieParts } from "./cookies.ts";
-import type { Door } from "./door.ts";
 import { type OpenListener, openListeners, planListeners } from "./listeners.ts";
-import { createMounts } from "./mounts.ts";
 import { postureOf, type Posture } from "./posture.ts";
-import { openSwoole } from "./presets.ts";
 import { settingsOf } from "./settings.ts";
 import { tidyAfterRush } from "./tidy.ts";
+import { isSameTls, readTls, type TlsFiles, warnOfExpiry } from "./tls.ts";
 import { VERSION } from "./version.ts";
-import { openWebServer } from "./web-server.ts";
-
-type WebServer = Server<WebSocketConnection>;
+import { webAnswers, type WebAnswers } from "./web-answers.ts";
+import { WebPort } from "./web-server.ts";
 
 /** The runtime's types do not know of all of it. */
 interface MaybeListening {
   readonly port?: number | undefined;
-  readonly fd?: number;
+  readonly fd?: number | undefined;
 }
 
-/** How long a backend whose key was good may be silent, between two requests or within one. */
-const KEPT_SECONDS = 120;
-
-/** How long requests in flight may still take once all clients are gone. */
+/** How long requests in flight may still take once all clients are gone and the time is over. */
 const ANSWER_MS = 1000;
 
 export interface RunningGateway {
@@ -45,130 +34,188 @@ export interface RunningGateway {
   readonly swoolePort: number | undefined;
   /** Ports of raw TCP: that of `tcpPort`, unless it is off, then those of `tcpListeners`. */
   readonly tcpPorts: readonly number[];
+  /**
+   * Takes over what of another configuration can be, certificates and keys in files included, and says in the log what that was. Throws `ConfigError` or
+   * `StartupError` where it cannot be used; then nothing has changed.
+   */
+  reload(config: Config): void;
   /** Tells clients to come back elsewhere, waits for them within `drainSeconds`, keeps what was accepted, and lets go. */
   stop(): Promise<void>;
+  /** Waits for nobody any more, where it is stopping. What was accepted is kept all the same. */
+  hurry(): void;
 }
 
 /** Starts a gateway. Rejects with `StartupError` when it cannot start; then nothing is left running. */
 export async function startGateway(config: Config, log: Logger): Promise<RunningGateway> {
   const posture = postureOf(config);
-  const settings = settingsOf(config, posture, VERSION);
+  const tls = readTls(config);
   const planned = await planListeners(config, log);
-  const parts = compose(config, settings, log);
+  const parts = compose(config, settingsOf(config, posture, VERSION), log);
   const capacity = capacityOf(config, () => parts.connections(), systemClock, log);
-  let draining = false;
-  const servers: WebServer[] = [];
-  let listeners: readonly OpenListener[];
+  const house = new House(config, posture, tls, parts, capacity, log);
   try {
-    openWebServers(servers, config, posture, parts, capacity.door, () => draining, log);
-    listeners = openListeners(planned, config, posture.host, parts, log, () => refusalAt(capacity.door.admission));
+    const refusal = (): ReturnType<typeof refusalAt> => refusalAt(capacity.door.admission);
+    house.openWeb();
+    house.listeners = openListeners(planned, config, posture.host, parts, log, refusal, tls);
   } catch (error) {
-    for (const server of servers) await server.stop(true);
+    for (const port of house.ports) await port.close();
     parts.stop();
     await parts.engine.close();
     throw error;
   }
-  const open: readonly MaybeListening[] = [...servers, ...listeners.map(({ socket }) => socket)];
-  const sockets = open.map(({ port = 0, fd }) => ({ port, fd }));
-  giveUpDeadPeers(config, sockets, log);
-  capacity.watch(sockets);
-  const [server, swoole] = servers;
-  const tidying = tidyAfterRush(
-    systemClock,
-    () => parts.changes(),
-    () => Bun.gc(true),
-  );
-  const url = `http://${posture.host.includes(":") ? `[${posture.host}]` : posture.host}:${server?.port}`;
-  const tcp = listeners.map(({ port, framing, channel }) => ({ port, framing, channel }));
+  giveUpDeadPeers(config, house.sockets(), log);
+  capacity.watch(house.sockets());
+  warnOfExpiry(tls, systemClock, log);
+  const [main, swoole] = house.ports;
+  const name = posture.host.includes(":") ? `[${posture.host}]` : posture.host;
+  const url = `${tls === undefined ? "http" : "https"}://${name}:${main?.port}`;
+  const tcp = house.listeners.map(({ port, framing, channel, tls: isTls }) => ({ port, framing, channel, tls: isTls }));
   const { engine } = config;
-  log.info("listening", { url, tcp, swoolePort: swoole?.port, engine, version: VERSION, ...capacity.shown });
+  const certificate = tls?.shown;
+  log.info("listening", {
+    url,
+    tcp,
+    swoolePort: swoole?.port,
+    engine,
+    version: VERSION,
+    certificate,
+    ...capacity.shown,
+  });
   if (posture.madeKeyFile !== undefined) {
-    const tcpPort = config.tcpPort === "off" ? undefined : listeners[0]?.port;
+    const tcpPort = config.tcpPort === "off" ? undefined : house.listeners[0]?.port;
     process.stdout.write(welcome(url, tcpPort, posture, checksTokens(config)));
   }
-
+  let stopping: Promise<void> | undefined;
   return {
     url,
     swoolePort: swoole?.port,
     tcpPorts: tcp.map(({ port }) => port),
-    async stop() {
-      draining = true;
-      capacity.stop();
-      log.info("stopping", { drainSeconds: config.drainSeconds });
-      // No new connections; those there are told, requests in flight are answered.
-      for (const { socket } of listeners) socket.stop();
-      const idle = Promise.all(servers.map((one) => one.stop()));
-      await parts.drain(config.drainSeconds * 1000);
-      await Promise.race([idle, new Promise<void>((resolve) => systemClock.after(ANSWER_MS, resolve))]);
-      await Promise.all(servers.map((one) => one.stop(true)));
-      for (const { socket } of listeners) socket.stop(true);
-      tidying.cancel();
-      parts.stop();
-      await parts.engine.close();
-      log.info("stopped");
-    },
+    reload: (next) => house.reload(next),
+    stop: () => (stopping ??= house.stop()),
+    hurry: () => house.hurrying.abort(),
   };
 }
 
-/** Those that could be opened are in `servers`, also when the next one throws. */
-function openWebServers(
-  servers: WebServer[],
-  config: Config,
-  posture: Posture,
-  { gateway, control, engine, turn }: Composition,
-  door: Door,
-  draining: () => boolean,
-  log: Logger,
-): void {
-  const originAllowed = originCheck(config.origins, posture.loopback, posture.hasTokens);
-  const { host } = posture;
-  const cookies = cookieParts(config);
-  const viewer = asksWhoConnects(config) ? requestViewer(config.hookHeaders, cookies.mayUseCookies) : undefined;
-  const http = createHttp({
-    control,
-    keys: posture.keys,
-    recognised: (request) => servers[0]?.timeout(request, KEPT_SECONDS),
-    log,
-    health: () => (draining() ? { ready: false, reason: "the server is going away" } : engine.health()),
-    limits: config,
-    assets: demoAssets(posture.demo),
-    version: VERSION,
-  });
-  const fanout = new WebSocketFanout(config.perMessageDeflate);
-  const mounts = createMounts({
-    ...door,
-    gateway,
-    turn,
-    fanout,
-    originAllowed,
-    depthMax: config.depthMax,
-    channelsMax: config.subscriptionsMax,
-    bodyBytesMax: config.bodyBytesMax,
-    compression: config.compression,
-    retryMs: config.retryMs,
-    messageBytesMax: config.messageBytesMax,
-    queueBytesMax: config.queueBytesMax,
-    pollWaitSecondsMax: config.pollWaitSecondsMax,
-    ratchet: config.presets.includes("ratchet"),
-    draining,
-    viewer,
-    ...cookies,
-  });
-  servers.push(
-    openWebServer({
-      config,
-      host,
-      option: "port",
-      gateway,
-      fanout,
-      fetch(request, server) {
-        const mount = mounts.find(splitUrl(request.url).path);
-        return mount === undefined ? http(request) : mount(request, server);
-      },
-    }),
-  );
-  if (config.presets.includes("swoole"))
-    servers.push(openSwoole({ ...door, config, host, gateway, originAllowed, draining, viewer, ...cookies }));
+/** What is open, and by which configuration. */
+class House {
+  readonly ports: WebPort[] = [];
+  listeners: readonly OpenListener[] = [];
+  readonly hurrying = new AbortController();
+  #isStopping = false;
+  readonly #tidying: Timer;
+
+  constructor(
+    private config: Config,
+    private posture: Posture,
+    private tls: TlsFiles | undefined,
+    private readonly parts: Composition,
+    private readonly capacity: Capacity,
+    private readonly log: Logger,
+  ) {
+    this.#tidying = tidyAfterRush(
+      systemClock,
+      () => parts.changes(),
+      () => Bun.gc(true),
+    );
+  }
+
+  /** Those that could be opened are in `ports`, also when the next one throws. */
+  openWeb(): void {
+    const { config, tls } = this;
+    const { host } = this.posture;
+    const { gateway } = this.parts;
+    const answers = this.#answers();
+    const shared = { config, host, gateway, clock: systemClock };
+    this.ports.push(new WebPort({ ...shared, option: "port" }, tls, answers.main));
+    if (config.presets.includes("swoole"))
+      this.ports.push(new WebPort({ ...shared, option: "swoolePort" }, tls, answers.swoole));
+  }
+
+  #answers(): WebAnswers {
+    const { config, posture, parts, log } = this;
+    const { door } = this.capacity;
+    return webAnswers({ config, posture, parts, door, draining: () => this.#isStopping, log });
+  }
+
+  sockets(): ListeningSocket[] {
+    const open: readonly MaybeListening[] = [...this.ports, ...this.listeners.map(({ socket }) => socket)];
+    return open.map(({ port = 0, fd }) => ({ port, fd }));
+  }
+
+  reload(next: Config): void {
+    if (this.#isStopping) return;
+    const { changed, restart, config } = changesOf(this.config, next);
+    // Everything that can be wrong comes before anything is changed. The address is settled, whatever would be chosen today.
+    const posture = postureOf({ ...config, host: this.posture.host });
+    const files = readTls(config);
+    const fault = isSameTls(files, this.tls) ? undefined : this.#renewalFault(files);
+    const tls = fault === undefined ? files : this.tls;
+    const apply = this.parts.prepare(config, settingsOf(config, posture, VERSION));
+    const isRenewed = !isSameTls(tls, this.tls);
+    if (isRenewed && tls !== undefined) this.#renew(tls);
+    apply();
+    this.config = config;
+    this.posture = posture;
+    this.capacity.reload(config);
+    const answers = this.#answers();
+    for (const [index, port] of this.ports.entries()) port.serve(index === 0 ? answers.main : answers.swoole);
+    if (fault !== undefined) this.log.warn("the certificate stays until a restart", { reason: fault });
+    this.log.info("reloaded", { changed, restart, ...(isRenewed && { certificate: tls?.shown }) });
+    warnOfExpiry(tls, systemClock, this.log);
+  }
+
+  /** Why another certificate has to wait for a restart. */
+  #renewalFault(next: TlsFiles | undefined): string | undefined {
+    if (next === undefined) return "ports do not stop speaking TLS while they are open";
+    if (this.tls === undefined) return "ports do not begin to speak TLS while they are open";
+    return handoverFault();
+  }
+
+  /** New servers with the certificate take the ports over; the old ones go on with their connections. */
+  #renew(tls: TlsFiles): void {
+    const opened: { close(): void }[] = [];
+    const opening = <T extends { close(): void }>(next: T): T => {
+      opened.push(next);
+      return next;
+    };
+    try {
+      const webs = this.ports.map((port) => opening(port.next(tls)));
+      const tcps = this.listeners.map((one) => (one.tls ? opening(one.next(tls)) : undefined));
+      for (const web of webs) web.take();
+      this.listeners = this.listeners.map((one, index) => tcps[index]?.take() ?? one);
+    } catch (error) {
+      for (const next of opened) next.close();
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new StartupError(`tlsCert: the ports cannot be served with it: ${reason}`, "restart the server");
+    }
+    this.tls = tls;
+    this.capacity.watch(this.sockets());
+  }
+
+  async stop(): Promise<void> {
+    const { config, capacity, parts, log, listeners, ports, hurrying } = this;
+    // First of all whoever asks is told that the server is not ready.
+    this.#isStopping = true;
+    capacity.stop();
+    log.info("stopping", { drainSeconds: config.drainSeconds, clients: parts.connections() });
+    const deadline = systemClock.uptime() + config.drainSeconds * 1000;
+    // No new connections; those there are told, requests in flight are answered.
+    for (const { socket } of listeners) socket.stop();
+    const idle = Promise.all(ports.map((port) => port.stop()));
+    await parts.drain(config.drainSeconds * 1000, hurrying.signal);
+    const hurried = new Promise<void>((done) => {
+      hurrying.signal.addEventListener("abort", () => done(), { once: true });
+      if (hurrying.signal.aborted) done();
+    });
+    const leftMs = Math.max(ANSWER_MS, deadline - systemClock.uptime());
+    await Promise.race([idle, hurried, new Promise<void>((done) => systemClock.after(leftMs, done))]);
+    await Promise.all(ports.map((port) => port.close()));
+    for (const { socket } of listeners) socket.stop(true);
+    this.#tidying.cancel();
+    parts.stop();
+    await parts.engine.close();
+    log.info("stopped");
+  }
 }
 
 /** Of a stream that leads out nothing is ever heard, so it is the kernel that must notice that its client was cut off. */

@@ -6,15 +6,14 @@
  */
 import { ptr } from "bun:ffi";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { addressOf, findListeners, type Library, openLibrary, portOf } from "./libc.ts";
+import { addressOf, EPOLL_CTL_ADD, EPOLL_CTL_DEL, findListeners, type Library, openLibrary, portOf } from "./libc.ts";
 import type { ListeningSocket } from "./user-timeout.ts";
 
 const SHUT_RD = 0;
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
 const BACKLOG = 511;
 
-interface Watched {
+/** A listening socket as the runtime has it. */
+export interface Watched {
   readonly fd: number;
   /** Descriptor of the epoll set in which the runtime has it, and what stands there. */
   readonly set: number;
@@ -53,14 +52,15 @@ export function acceptingOf(sockets: readonly ListeningSocket[]): Accepting | st
   }
 }
 
-function listenAgain(library: Library, { fd, set, event, address }: Watched): void {
+/** What is listening already goes on. */
+export function listenAgain(library: Library, { fd, set, event, address }: Watched): void {
   // A port that the kernel had chosen is given back by the shutdown.
   if (portOf(addressOf(library, fd)) !== portOf(address)) library.bind(fd, ptr(address), address.length);
   if (library.listen(fd, BACKLOG) !== 0) throw new Error(`port ${portOf(address)} cannot be had again`);
   library.epoll_ctl(set, EPOLL_CTL_ADD, fd, ptr(event));
 }
 
-function watchedOf(library: Library, fd: number): Watched {
+export function watchedOf(library: Library, fd: number): Watched {
   const address = addressOf(library, fd);
   if (address === undefined) throw new Error("the listening socket has no address");
   for (const set of epollSets()) {

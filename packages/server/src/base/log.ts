@@ -12,12 +12,16 @@ export interface Logger {
   error(event: string, fields?: LogFields): void;
 }
 
+export interface LeveledLogger extends Logger {
+  setLevel(level: LogLevel): void;
+}
+
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 /** `json`: a line of JSON per event on standard output. `pretty`: words for a person at a terminal. */
 export type LogFormat = "json" | "pretty";
 
-export function createLogger(level: LogLevel, format: LogFormat): Logger {
+export function createLogger(level: LogLevel, format: LogFormat): LeveledLogger {
   const sink = pino(
     {
       level,
@@ -35,6 +39,9 @@ export function createLogger(level: LogLevel, format: LogFormat): Logger {
     info: (event, fields) => sink.info(fields ?? {}, event),
     warn: (event, fields) => sink.warn(fields ?? {}, event),
     error: (event, fields) => sink.error(fields ?? {}, event),
+    setLevel(next) {
+      sink.level = next;
+    },
   };
 }
 

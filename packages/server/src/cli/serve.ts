@@ -1,14 +1,18 @@
-import { startGateway } from "../app/serve.ts";
+import { type RunningGateway, startGateway } from "../app/serve.ts";
 import { systemClock } from "../base/clock.ts";
-import { createLogger } from "../base/log.ts";
+import { StartupError } from "../base/failures.ts";
+import { createLogger, type LeveledLogger } from "../base/log.ts";
 import { loadConfig } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
+import { ConfigError } from "../config/setting.ts";
 import { type Command, EXIT } from "./command.ts";
 import { createSignalHandler } from "./signals.ts";
 
 export const serve: Command = {
   help: `longwire serve [flags]
 
-Runs the gateway until SIGTERM or SIGINT, which lets clients take what is queued for them; a second signal stops at once.
+Runs the gateway until SIGTERM or SIGINT, which lets clients take what is queued for them; a second signal waits for nobody,
+a third stops at once. SIGHUP reads configuration and certificate again.
 Without any configuration it serves this machine on port 8080, keeps its data in ./data and makes an API key.
 
   longwire serve
@@ -20,15 +24,37 @@ Every option of the configuration is a flag: channels.historySize is --channels-
 \`longwire config sample\` prints them all.`,
 
   async run(args, terminal) {
-    const { config } = loadConfig({ argv: args, env: terminal.env, cwd: terminal.cwd });
+    const read = (): Config => loadConfig({ argv: args, env: terminal.env, cwd: terminal.cwd }).config;
+    const config = read();
     const format = config.logFormat === "auto" ? (process.stdout.isTTY ? "pretty" : "json") : config.logFormat;
-    const signals = createSignalHandler(systemClock, () => process.exit(EXIT.cannot));
+    const log = createLogger(config.logLevel, format);
+    let gateway: RunningGateway | undefined;
+    const signals = createSignalHandler(systemClock, {
+      again: () => gateway?.hurry(),
+      last: () => process.exit(EXIT.cannot),
+    });
+    const reload = (): void => {
+      if (gateway !== undefined) reloadInto(gateway, read, log);
+    };
     // From the beginning: a signal during the start must end it too, in order, once it is up.
     process.on("SIGTERM", () => signals.receive());
     process.on("SIGINT", () => signals.receive());
-    const gateway = await startGateway(config, createLogger(config.logLevel, format));
+    process.on("SIGHUP", reload);
+    gateway = await startGateway(config, log);
     await signals.first;
     await gateway.stop();
     return EXIT.ok;
   },
 };
+
+/** A configuration that cannot be used is told in the log, and the server goes on as it was. */
+function reloadInto(gateway: RunningGateway, read: () => Config, log: LeveledLogger): void {
+  try {
+    const config = read();
+    gateway.reload(config);
+    log.setLevel(config.logLevel);
+  } catch (error) {
+    if (!(error instanceof ConfigError || error instanceof StartupError)) throw error;
+    log.error("not reloaded", { reason: error.message, advice: error.advice });
+  }
+}

@@ -1,16 +1,23 @@
 import { expect, test } from "bun:test";
 import { createSignalHandler, SAME_SIGNAL_MS } from "./signals.ts";
 
-test("the first signal asks to stop, the same by another way is nothing new, one more does not wait", async () => {
+test("[ST-11] the first signal asks to stop, the same by another way is nothing new, the next one hurries, the third does not wait", async () => {
   let now = 1000;
-  let agains = 0;
-  const signals = createSignalHandler({ now: () => now }, () => agains++);
+  const said: string[] = [];
+  const signals = createSignalHandler(
+    { now: () => now },
+    { again: () => said.push("again"), last: () => said.push("last") },
+  );
   signals.receive();
   await signals.first;
   now += SAME_SIGNAL_MS;
   signals.receive();
-  expect(agains).toBe(0);
+  expect(said).toEqual([]);
   now += 1;
   signals.receive();
-  expect(agains).toBe(1);
+  signals.receive();
+  expect(said).toEqual(["again"]);
+  now += SAME_SIGNAL_MS + 1;
+  signals.receive();
+  expect(said).toEqual(["again", "last"]);
 });

@@ -9,17 +9,24 @@ export interface SignalHandler {
   receive(): void;
 }
 
-/** The first signal asks to stop in order; one more, `again`, is somebody who does not want to wait. */
-export function createSignalHandler(clock: Pick<Clock, "now">, again: () => void): SignalHandler {
+export interface FurtherSignals {
+  /** Somebody does not want to wait. */
+  readonly again: () => void;
+  /** Nor for that. */
+  readonly last: () => void;
+}
+
+/** The first signal asks to stop in order, the next one to hurry, and one more is the end. */
+export function createSignalHandler(clock: Pick<Clock, "now">, { again, last }: FurtherSignals): SignalHandler {
   const { promise, resolve } = Promise.withResolvers<void>();
-  let since: number | undefined;
+  const steps = [resolve, again, last];
+  let since = -Infinity;
   return {
     first: promise,
     receive() {
-      if (since === undefined) {
-        since = clock.now();
-        resolve();
-      } else if (clock.now() - since > SAME_SIGNAL_MS) again();
+      if (clock.now() - since <= SAME_SIGNAL_MS) return;
+      since = clock.now();
+      steps.shift()?.();
     },
   };
 }

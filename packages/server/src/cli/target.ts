@@ -24,10 +24,11 @@ export function serverUrl(args: Arguments, terminal: Terminal): URL {
   return url;
 }
 
-function localUrl({ host = "127.0.0.1", port }: Config): URL {
+function localUrl({ host = "127.0.0.1", port, tlsCert }: Config): URL {
   const everywhere = host === "0.0.0.0" || host === "::";
   const name = everywhere ? "127.0.0.1" : host;
-  return new URL(`http://${name.includes(":") ? `[${name}]` : name}:${port}`);
+  const scheme = tlsCert === undefined ? "http" : "https";
+  return new URL(`${scheme}://${name.includes(":") ? `[${name}]` : name}:${port}`);
 }
 
 /** The same server, another path and scheme: `http` for its API, `ws` for its connections. */

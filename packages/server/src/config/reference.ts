@@ -83,6 +83,8 @@ longwire config check                    # is this configuration good?
 longwire config print                    # what is in force, and where each value comes from
 \`\`\`
 
+SIGHUP makes a running server read all of it again ([operations.md](operations.md#reload)). What then takes effect only after a restart is marked so.
+
 The units are in the names: \`…Ms\` milliseconds, \`…Seconds\` seconds, \`…Bytes…\` bytes; \`…Max\` is a limit.
 
 ## The server
@@ -133,6 +135,7 @@ function docsRow([path, option]: Rows[number]): string {
     `- default: ${fallback}`,
     `- \`${environmentName(path)}\`, \`${flagName(path)}\``,
     ...(option.secret ? ["- secret: never printed"] : []),
+    ...(option.reloadable ? [] : ["- a new value takes a restart"]),
   ];
   return `### \`${keyPath(path)}\`\n\n${option.doc}\n\n${facts.join("\n")}\n`;
 }

@@ -26,6 +26,7 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
     if (other !== undefined) fault(path, `is ${port}, as ${other} is: each needs a port of its own`);
     else if (port !== 0) ports.set(`${host} ${port}`, path);
   }
+  tlsFaults(config, fault);
   hookFaults(config, fault);
   tokenFaults(config, fault);
   const names = new Set<string>();
@@ -37,6 +38,17 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
     keys.add(key);
   }
   return faults;
+}
+
+function tlsFaults(config: Config, fault: (path: string, message: string) => void): void {
+  const { tlsCert, tlsKey, tlsKeyPassphrase, tcpListeners } = config;
+  if (tlsCert !== undefined && tlsKey === undefined) fault("tlsCert", "has no tlsKey beside it: TLS needs both");
+  if (tlsKey !== undefined && tlsCert === undefined) fault("tlsKey", "has no tlsCert beside it: TLS needs both");
+  if (tlsKeyPassphrase !== undefined && tlsKey === undefined) fault("tlsKeyPassphrase", "has no tlsKey that it is for");
+  if (tlsCert !== undefined) return;
+  for (const [index, { tls }] of tcpListeners.entries()) {
+    if (tls === true) fault(`tcpListeners[${index}].tls`, "is true, and there is no certificate (tlsCert, tlsKey)");
+  }
 }
 
 function hookFaults(config: Config, fault: (path: string, message: string) => void): void {

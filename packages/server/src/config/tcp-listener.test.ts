@@ -57,7 +57,7 @@ describe("tcpListeners", () => {
 
   test("every fault names its place", () => {
     const cases: [unknown, string][] = [
-      [7, "tcpListeners[0]: must be an object {port, framing, channel?, host?}; found 7"],
+      [7, "tcpListeners[0]: must be an object {port, framing, channel?, host?, tls?}; found 7"],
       [{ framing: "json" }, "tcpListeners[0].port: is missing; must be an integer from 0 to 65535"],
       [{ port: 1, framing: "lines", channel: "a" }, "tcpListeners[0].framing: must be json, text, frame or the path"],
       [{ port: 1, framing: "text" }, "tcpListeners[0].channel: is missing"],

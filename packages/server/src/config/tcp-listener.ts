@@ -1,6 +1,6 @@
 /** The kind of an entry of `tcpListeners`. */
 import { channelFault, personalUser } from "@longwire/protocol";
-import { integer, type Kind, refuse, text } from "./kinds.ts";
+import { flag, integer, type Kind, refuse, text } from "./kinds.ts";
 import { suggestion } from "./suggest.ts";
 
 export const FRAMINGS = ["json", "text", "frame"] as const;
@@ -13,9 +13,11 @@ export interface TcpListener {
   /** Where the messages of its clients go and come from; a `json` listener has none, its clients name channels. */
   readonly channel?: string;
   readonly host?: string;
+  /** Left out: as `tcpTls` says. */
+  readonly tls?: boolean;
 }
 
-const ALLOWED = "an object {port, framing, channel?, host?}";
+const ALLOWED = "an object {port, framing, channel?, host?, tls?}";
 
 const framing: Kind<string> = {
   ...text,
@@ -40,7 +42,7 @@ const channel: Kind<string> = {
   },
 };
 
-const FIELDS = { port: integer(0, 65_535), framing, channel, host: text } as const;
+const FIELDS = { port: integer(0, 65_535), framing, channel, host: text, tls: flag } as const;
 
 const REQUIRED: readonly string[] = ["port", "framing"];
 

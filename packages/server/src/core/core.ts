@@ -12,6 +12,7 @@ import type { Hooks } from "../ports/hooks.ts";
 import { CoreControl } from "./control.ts";
 import { Cursors } from "./cursors.ts";
 import type { Core } from "./deps.ts";
+import { drain } from "./drain.ts";
 import { CoreGateway } from "./gateway.ts";
 import { Hub } from "./hub.ts";
 import { part } from "./join.ts";
@@ -24,17 +25,15 @@ import type { Session } from "./model.ts";
 import { Sessions } from "./sessions.ts";
 import type { Settings } from "./settings.ts";
 
-/** After a shutdown clients are asked to come back over a span that grows with their number. */
-const RETURN_SPAN_MS = 1;
-const RETURN_SPAN_MAX_MS = 10_000;
-
 const QUIET: ReadonlySet<string> = new Set(["shutdown", "replaced", "overloaded"]);
 
 export interface CoreParts {
   readonly gateway: Gateway;
   readonly control: Control;
-  /** Says goodbye to everybody, and resolves when all are gone or `withinMs` have passed. */
-  drain(withinMs: number): Promise<void>;
+  /** Says goodbye to everybody, and resolves when all are gone, when `withinMs` have passed, or soon after `hurry`. */
+  drain(withinMs: number, hurry?: AbortSignal): Promise<void>;
+  /** From now on these settings hold, for those who are connected too. */
+  reload(settings: Settings): void;
   /** Connections that are open. */
   connections(): number;
   /** Connections opened and closed since the start, counted up. */
@@ -43,6 +42,7 @@ export interface CoreParts {
 }
 
 export interface CoreOptions {
+  /** The record itself is read wherever a setting is used; a reload assigns all its fields in one turn. */
   readonly settings: Settings;
   readonly clock: Clock;
   readonly log: Logger;
@@ -141,23 +141,16 @@ export function createCore(options: CoreOptions): CoreParts {
   return {
     gateway,
     control: new CoreControl(core),
-    async drain(withinMs) {
-      const everybody = sessions.everybody();
-      // What was sent before is answered; what is sent from here on stays unread. Nothing is carried out without an answer.
-      // Who is closing already is waited for: paused, it would never show that it has gone.
-      for (const session of everybody) if (session.state !== "closing") session.connection.pause();
-      const answeredBy = clock.uptime() + withinMs / 2;
-      while (gateway.running > 0 && clock.uptime() < answeredBy) await turn.end();
-      // All at once they would come back all at once.
-      const spanMs = Math.min(RETURN_SPAN_MAX_MS, everybody.length * RETURN_SPAN_MS);
-      for (const session of everybody) {
-        goodbye(session, new Disconnect("shutdown", undefined, Math.round(Math.random() * spanMs)));
+    drain: (withinMs, hurry) => drain(core, gateway, withinMs, hurry),
+    reload(next) {
+      Object.assign(settings, next);
+      limits.reload(next.limits);
+      hub.reload();
+      for (const session of sessions.everybody()) {
+        // One that was counted down from other limits begins anew.
+        session.allowance = null;
+        lifecycle.watch(session);
       }
-      const deadline = answeredBy + withinMs / 2;
-      while (sessions.connectionCount > 0 && clock.uptime() < deadline) {
-        await new Promise<void>((resolve) => clock.after(20, resolve));
-      }
-      for (const session of sessions.everybody()) session.connection.cut();
     },
     connections: () => sessions.connectionCount,
     changes: () => sessions.changes,

@@ -75,6 +75,11 @@ export class Hub implements Sink {
     return this.#channels.get(name);
   }
 
+  /** The settings have changed: those who follow a channel go by its options of today. */
+  reload(): void {
+    for (const channel of this.#channels.values()) channel.options = channelOptions(this.deps.settings, channel.name);
+  }
+
   channelNames(): IterableIterator<string> {
     return this.#channels.keys();
   }

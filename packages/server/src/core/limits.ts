@@ -3,6 +3,7 @@
  * is only counted down on the way of a command; how much of it has come back meanwhile is worked out when it is used up.
  */
 import type { Clock } from "../base/clock.ts";
+import { placeOf } from "../base/address-list.ts";
 import { Disconnect, ReplyError } from "../base/failures.ts";
 import { TokenBuckets } from "../base/token-bucket.ts";
 import type { Session } from "./model.ts";
@@ -59,28 +60,39 @@ interface Refusal {
 }
 
 export class Limits {
-  readonly #bursts: Readonly<Record<"commands" | "bytes" | "publishes", number>>;
-  readonly #byAddress: TokenBuckets | undefined;
-  readonly #byUser: TokenBuckets | undefined;
-  /** Addresses by session, and their number by address: only where they are limited. */
-  readonly #addresses = new Map<Session, string>();
+  #settings: LimitSettings;
+  #bursts: Readonly<Record<"commands" | "bytes" | "publishes", number>>;
+  #byAddress: TokenBuckets | undefined;
+  #byUser: TokenBuckets | undefined;
+  /** Where sessions come from, and how many from each place: only where they are limited. */
+  readonly #places = new Map<Session, string>();
   readonly #counts = new Map<string, number>();
   /** Allowances of sessions that are elsewhere, or between two polls, and for which somebody speaks here. */
   readonly #absent = new Map<string, Allowance>();
 
   constructor(
-    private readonly settings: LimitSettings,
+    settings: LimitSettings,
     private readonly clock: Clock,
   ) {
-    const { burstSeconds } = settings;
-    this.#bursts = {
-      commands: settings.commandsPerSecond * burstSeconds,
-      // Else the largest message would never pass.
-      bytes: Math.max(settings.bytesPerSecond * burstSeconds, settings.messageBytesMax),
-      publishes: settings.publishesPerSecond * burstSeconds,
-    };
-    this.#byAddress = bucketsOf(settings.publishesPerSecondPerAddress, burstSeconds);
-    this.#byUser = bucketsOf(settings.publishesPerSecondPerUser, burstSeconds);
+    this.#settings = settings;
+    this.#bursts = burstsOf(settings);
+    this.#byAddress = bucketsOf(settings.publishesPerSecondPerAddress, settings.burstSeconds);
+    this.#byUser = bucketsOf(settings.publishesPerSecondPerUser, settings.burstSeconds);
+  }
+
+  /** Other limits from now on. Connections that came while addresses were not limited are not counted. */
+  reload(settings: LimitSettings): void {
+    const { publishesPerSecondPerAddress, publishesPerSecondPerUser, burstSeconds } = settings;
+    const before = this.#settings;
+    const isOtherBurst = burstSeconds !== before.burstSeconds;
+    this.#settings = settings;
+    this.#bursts = burstsOf(settings);
+    // What somebody has used up is not given back because something else has changed.
+    if (isOtherBurst || publishesPerSecondPerAddress !== before.publishesPerSecondPerAddress)
+      this.#byAddress = bucketsOf(publishesPerSecondPerAddress, burstSeconds);
+    if (isOtherBurst || publishesPerSecondPerUser !== before.publishesPerSecondPerUser)
+      this.#byUser = bucketsOf(publishesPerSecondPerUser, burstSeconds);
+    this.#absent.clear();
   }
 
   newAllowance(): Allowance {
@@ -110,7 +122,7 @@ export class Limits {
    * is not counted. Throws `Disconnect` for one who goes on and on.
    */
   refusalOfCommand(allowance: Allowance, bytes: number): ReplyError | undefined {
-    const { commandsPerSecond, bytesPerSecond } = this.settings;
+    const { commandsPerSecond, bytesPerSecond } = this.#settings;
     this.#refill(allowance, 1, bytes, 0);
     if (allowance.commands >= 0 && allowance.bytes >= 0) return undefined;
     const refusal: Refusal =
@@ -135,7 +147,7 @@ export class Limits {
     if (--allowance.publishes < 0) {
       this.#refill(allowance, 0, 0, 1);
       if (allowance.publishes < 0) {
-        const { publishesPerSecond } = this.settings;
+        const { publishesPerSecond } = this.#settings;
         const retryMs = msUntil(allowance.publishes, publishesPerSecond);
         allowance.publishes++;
         const limit = `publishesPerSecond is ${publishesPerSecond}`;
@@ -143,46 +155,47 @@ export class Limits {
       }
     }
     if (this.#byUser !== undefined && session.user !== undefined) {
-      const { publishesPerSecondPerUser: most } = this.settings;
+      const { publishesPerSecondPerUser: most } = this.#settings;
       take(this.#byUser, session.user, this.clock, `publishesPerSecondPerUser is ${most}`);
     }
     if (this.#byAddress === undefined) return;
     const { address } = session.connection;
-    if (this.settings.isExempt(address)) return;
-    const { publishesPerSecondPerAddress: most } = this.settings;
+    if (this.#settings.isExempt(address)) return;
+    const { publishesPerSecondPerAddress: most } = this.#settings;
     const limit = `publishesPerSecondPerAddress is ${most}`;
-    take(this.#byAddress, address, this.clock, limit);
+    take(this.#byAddress, placeOf(address), this.clock, limit);
   }
 
   /** Counts a connection by its address. Returns the goodbye of one that is one too many. */
   arrive(session: Session): Disconnect | undefined {
-    const { connectionsPerAddressMax: most, isExempt } = this.settings;
+    const { connectionsPerAddressMax: most, isExempt } = this.#settings;
     if (most === Infinity) return undefined;
     const { address } = session.connection;
     if (isExempt(address)) return undefined;
-    const count = (this.#counts.get(address) ?? 0) + 1;
+    const place = placeOf(address);
+    const count = (this.#counts.get(place) ?? 0) + 1;
     if (count > most) {
       const limit = `at most ${most} connections from one address (connectionsPerAddressMax)`;
       return new Disconnect("unavailableNow", limit, CROWDED_AFTER_MS);
     }
-    this.#counts.set(address, count);
+    this.#counts.set(place, count);
     // Kept, since a connection that is gone does not tell it any more.
-    this.#addresses.set(session, address);
+    this.#places.set(session, place);
     return undefined;
   }
 
   leave(session: Session): void {
-    const address = this.#addresses.get(session);
-    if (address === undefined) return;
-    this.#addresses.delete(session);
-    const count = (this.#counts.get(address) ?? 1) - 1;
-    if (count === 0) this.#counts.delete(address);
-    else this.#counts.set(address, count);
+    const place = this.#places.get(session);
+    if (place === undefined) return;
+    this.#places.delete(session);
+    const count = (this.#counts.get(place) ?? 1) - 1;
+    if (count === 0) this.#counts.delete(place);
+    else this.#counts.set(place, count);
   }
 
   /** Refuses one who connects as a user that has too many sessions. `id`: the one that it comes back for, whose place it takes. */
   requireRoom(sessions: Pick<Sessions, "ofUser">, user: string | undefined, id: string | undefined): void {
-    const { connectionsPerUserMax: most } = this.settings;
+    const { connectionsPerUserMax: most } = this.#settings;
     if (most === Infinity || user === undefined) return;
     const others = sessions.ofUser(user).filter((session) => session.id !== id).length;
     if (others < most) return;
@@ -192,7 +205,7 @@ export class Limits {
 
   /** `ofCommands` and the like: what was taken already, and counts from when there is more again. */
   #refill(allowance: Allowance, ofCommands: number, ofBytes: number, ofPublishes: number): void {
-    const { commandsPerSecond, bytesPerSecond, publishesPerSecond } = this.settings;
+    const { commandsPerSecond, bytesPerSecond, publishesPerSecond } = this.#settings;
     const { commands, bytes, publishes } = this.#bursts;
     const now = this.clock.uptime();
     const seconds = (now - allowance.filledAt) / 1000;
@@ -210,6 +223,21 @@ const FLOODED_AFTER_MS = 10_000;
 
 const ABSENT_MS = 60_000;
 const ABSENT_MAX = 100_000;
+
+function burstsOf({
+  commandsPerSecond,
+  bytesPerSecond,
+  publishesPerSecond,
+  burstSeconds,
+  messageBytesMax,
+}: LimitSettings): Readonly<Record<"commands" | "bytes" | "publishes", number>> {
+  return {
+    commands: commandsPerSecond * burstSeconds,
+    // Else the largest message would never pass.
+    bytes: Math.max(bytesPerSecond * burstSeconds, messageBytesMax),
+    publishes: publishesPerSecond * burstSeconds,
+  };
+}
 
 function bucketsOf(perSecond: number, burstSeconds: number): TokenBuckets | undefined {
   return perSecond === Infinity ? undefined : new TokenBuckets(perSecond, Math.max(1, perSecond * burstSeconds));

@@ -194,7 +194,7 @@ export class LocalChannel {
 
   constructor(
     readonly name: string,
-    readonly options: ChannelOptions,
+    public options: ChannelOptions,
   ) {}
 
   /** About the length of the publication's frame: many publications with short data are long all the same. */

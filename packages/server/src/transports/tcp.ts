@@ -30,6 +30,8 @@ export interface TcpListenerParts {
   readonly handshake: Handshake;
   /** Why no more clients are taken at the moment. */
   readonly refusal?: () => Disconnect | undefined;
+  /** Certificate and key; undefined: the port speaks no TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly passphrase?: string } | undefined;
   readonly messageBytesMax: number;
   /** After so long without a byte the kernel begins to ask whether the client is still there. */
   readonly keepAliveMs: number;
@@ -42,12 +44,13 @@ interface Shared extends Pick<TcpListenerParts, "gateway" | "framing" | "message
 }
 
 export function listenTcp(parts: TcpListenerParts): TCPSocketListener<TcpConnection> {
-  const { hostname, port, gateway, turn, framing, protocol, handshake, messageBytesMax, keepAliveMs, log } = parts;
+  const { hostname, port, gateway, turn, framing, protocol, handshake, messageBytesMax, keepAliveMs, log, tls } = parts;
   const shared: Shared = { gateway, framing, messageBytesMax, log, fanout: new TurnFanout(turn, joined(framing)) };
   return Bun.listen<TcpConnection>({
     hostname,
     port,
     allowHalfOpen: true,
+    ...(tls !== undefined && { tls: { ...tls } }),
     socket: {
       open(socket) {
         socket.setNoDelay(true);

@@ -1,0 +1,35 @@
+/**
+ * Hands a listening socket on: what another server of this process listens with becomes the socket that `from` has, with all who wait in its
+ * queue. So a server with a new certificate takes a port over without a moment in which nobody, or anybody else, has it. Two servers that share the port by
+ * SO_REUSEPORT would let in every program of this user that asks for it too, and who waits in the queue of the one that closes is reset.
+ *
+ * The runtime knows its sockets by the number of their descriptor: `dup2` puts the old socket behind the new server's number, and something that never
+ * happens, /dev/null, behind the old one's, so that the old server goes on with its connections and may close that number whenever it likes (Linux).
+ */
+import { closeSync, openSync } from "node:fs";
+import { listenAgain, watchedOf } from "./accepting.ts";
+import { addressOf, EPOLL_CTL_DEL, openLibrary } from "./libc.ts";
+
+/** Why it cannot be done on this machine; undefined: it can be tried. */
+export function handoverFault(): string | undefined {
+  return process.platform === "linux" ? undefined : `there is no way on ${process.platform}`;
+}
+
+/** Descriptors of two listening sockets that the runtime watches. Throws where it does not work; then `from` is what it was. */
+export function handOver(from: number, to: number): void {
+  const library = openLibrary();
+  const address = addressOf(library, from);
+  const next = watchedOf(library, to);
+  if (address === undefined) throw new Error("the listening socket has no address");
+  const nothing = openSync("/dev/null", "r");
+  try {
+    library.epoll_ctl(next.set, EPOLL_CTL_DEL, to, null);
+    // It fails where the server accepts nobody at the moment, and has to.
+    library.epoll_ctl(next.set, EPOLL_CTL_DEL, from, null);
+    if (library.dup2(from, to) < 0) throw new Error("dup2 refused it");
+    library.dup2(nothing, from);
+  } finally {
+    closeSync(nothing);
+  }
+  listenAgain(library, { ...next, address });
+}
