@@ -119,7 +119,9 @@ function bareFault(file: string, home: string, specifier: string): string | unde
   if (rules === undefined) return undefined;
   const sibling = specifier === "longwire" ? "server" : /^@longwire\/([^/]+)/.exec(specifier)?.[1];
   if (sibling === undefined) {
-    return rules.outside ? undefined : `imports ${specifier}; packages/${home} runs everywhere and depends on nothing`;
+    // What bundles a package runs where it is built.
+    if (rules.outside || file === `packages/${home}/build.ts`) return undefined;
+    return `imports ${specifier}; packages/${home} runs everywhere and depends on nothing`;
   }
   if (sibling === home) return `imports its own package by name`;
   const [folder = ""] = serverPath(file) ?? [];
