@@ -1,12 +1,13 @@
 /**
  * The `ws` package on Node.js, as its users have it; driven by `npm-ws.ts`. The arguments are an address and the options of the constructor,
- * as JSON. Lines of JSON come in (`{text}` or `{base64}`, `{close: true}`) and go out (`{extensions}`, `{text}` or `{base64}`, `{code, reason, bytes}`).
+ * as JSON, with `protocols` among them. Lines of JSON come in (`{text}` or `{base64}`, `{close: true}`) and go out (`{extensions, protocol}`, `{text}` or `{base64}`, `{code, reason, bytes}`).
  */
 import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
 
-const [address = "", options = "{}"] = process.argv.slice(2);
-const socket = new WebSocket(address, JSON.parse(options));
+const [address = "", given = "{}"] = process.argv.slice(2);
+const { protocols = [], ...options } = JSON.parse(given);
+const socket = new WebSocket(address, protocols, options);
 let wire;
 
 function tell(what) {
@@ -16,7 +17,7 @@ function tell(what) {
 socket.on("upgrade", (response) => {
   wire = response.socket;
 });
-socket.on("open", () => tell({ extensions: socket.extensions }));
+socket.on("open", () => tell({ extensions: socket.extensions, protocol: socket.protocol }));
 socket.on("message", (data, isBinary) => {
   const bytes = Buffer.from(data);
   tell(isBinary ? { base64: bytes.toString("base64") } : { text: bytes.toString() });

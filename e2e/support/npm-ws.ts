@@ -16,6 +16,7 @@ export interface Heard {
 
 export interface NpmWs {
   readonly extensions: string;
+  readonly protocol: string;
   say(message: Heard): void;
   heard(count: number): Promise<readonly Heard[]>;
   readonly closed: Promise<{ readonly code: number; readonly reason: string; readonly bytes: number }>;
@@ -36,12 +37,13 @@ export async function startNpmWs(url: string, options: Readonly<Record<string, u
     void child.stdin.flush();
   };
   await until("the client is open", () => lines.length > 0);
-  const { extensions, error } = lines[0] ?? {};
+  const { extensions, protocol, error } = lines[0] ?? {};
   if (extensions === undefined) throw new Error(`the client did not open: ${String(error)}`);
   const messages = (): Heard[] => lines.filter((line) => "text" in line || "base64" in line);
   const closed = gathered.then(() => lines.at(-1) as unknown as Awaited<NpmWs["closed"]>);
   return {
     extensions: extensions as string,
+    protocol: protocol as string,
     say,
     async heard(count) {
       await until(`${count} messages came`, () => messages().length >= count);
