@@ -12,6 +12,8 @@ export interface PublishOptions {
   readonly name?: string;
   /** Idempotency key; made up unless given, so that a publish repeated after a cut is stored once. */
   readonly key?: string;
+  /** `base64`: `data` stands for bytes and is written so, which is for the application to do. */
+  readonly encoding?: "base64";
 }
 
 export interface HistoryOptions {

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { settle } from "../test/support/fake-clock.ts";
 import { Rig } from "../test/support/rig.ts";
 import { connect } from "./client.ts";
+import type { Message } from "./decode.ts";
 import { LongwireError } from "./failures.ts";
 import { resolveUrl } from "./platform.ts";
 
@@ -20,6 +21,18 @@ test("publish resolves to the position, and to nothing where it is not numbered"
   expect(rig.server.last.sent("publish")[0]).toMatchObject({ channel: "a", data: "x", name: "n" });
   rig.server.answers.publish = ({ id, channel }) => ({ type: "published", id, channel }) as never;
   expect(await channel.publish("x")).toBeUndefined();
+});
+
+test("data that stands for bytes says so on its way out and in", async () => {
+  const rig = await new Rig().connect();
+  const channel = rig.client.channel<string>("a");
+  const messages: Message<string>[] = [];
+  channel.on("message", (message) => messages.push(message));
+  channel.subscribe();
+  await channel.publish("AQI=", { encoding: "base64" });
+  expect(rig.server.last.sent("publish")[0]).toMatchObject({ data: "AQI=", encoding: "base64" });
+  rig.server.last.send({ type: "message", channel: "a", offset: 9, data: "AQI=", encoding: "base64" });
+  expect(messages).toEqual([{ channel: "a", offset: 9, data: "AQI=", encoding: "base64" }]);
 });
 
 test("a publish cut off before its answer goes out again with the same key, in its old order", async () => {

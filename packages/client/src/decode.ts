@@ -17,6 +17,8 @@ export interface Message<T> {
   readonly data: T;
   readonly offset?: number;
   readonly name?: string;
+  /** `base64`: `data` stands for bytes, written so. */
+  readonly encoding?: "base64";
   /** Who published it, as the server knows. */
   readonly user?: string;
 }

@@ -81,7 +81,7 @@ export class Persistence {
   write(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#changed.size === 0) return;
+    if (!this.#changed.size) return;
     const kept = new Map(Object.entries(this.#read()));
     for (const channel of this.#changed) {
       kept.delete(channel);

@@ -71,8 +71,7 @@ class OneWayLink implements Link {
     this.#post = outgoing(
       settings,
       () => {
-        const [greeting] = handlers.standing() as readonly Partial<ConnectCommand>[];
-        const { session = "", token = "" } = greeting ?? {};
+        const [{ session = "", token = "" }] = handlers.standing() as [Partial<ConnectCommand>];
         return endpoint(url, "send", `session=${encodeURIComponent(session)}&token=${encodeURIComponent(token)}`);
       },
       (line) => this.#tell(line),

@@ -29,7 +29,7 @@ async function readLines(body: BodyLike, received: (line: string) => void): Prom
     const { done, value } = await reader.read();
     if (done) return;
     const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
+    rest = lines.pop() as string;
     for (const line of lines) received(line);
   }
 }

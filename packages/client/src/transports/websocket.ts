@@ -14,8 +14,6 @@ function openWebSocket(Socket: WebSocketConstructor, url: string, handlers: Tran
   const socket = new Socket(url);
   const detach = (): void => {
     socket.onopen = socket.onmessage = socket.onclose = null;
-    // Node.js and Bun report a socket's failure as an `error` event of its own; without a listener some print it.
-    socket.onerror = () => undefined;
   };
   socket.onopen = () => handlers.opened();
   socket.onmessage = (event: { readonly data: unknown }) => {
@@ -25,6 +23,7 @@ function openWebSocket(Socket: WebSocketConstructor, url: string, handlers: Tran
     detach();
     handlers.closed(event.code ?? BROKEN, event.reason ?? "");
   };
+  // Node.js and Bun report a socket's failure as an `error` event of its own; without a listener some print it.
   socket.onerror = () => undefined;
   return {
     send: (text) => socket.send(text),
