@@ -39,3 +39,18 @@ export function plainAddress(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(bare);
   return mapped?.[1] ?? bare;
 }
+
+/** What counts as one place: an address of IPv4, or the network of 64 bits that a household or a machine gets of IPv6 (RFC 6177). */
+export function placeOf(address: string): string {
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.split("::");
+  const groups = head === "" ? [] : head.split(":");
+  const rest = tail === undefined || tail === "" ? 0 : tail.split(":").length;
+  while (tail !== undefined && groups.length + rest < 8) groups.push("0");
+  const all = tail === undefined || tail === "" ? groups : [...groups, ...tail.split(":")];
+  return `${all.slice(0, 4).map(shortGroup).join(":")}::/64`;
+}
+
+function shortGroup(group: string): string {
+  return group.replace(/^0+(?=.)/, "").toLowerCase();
+}

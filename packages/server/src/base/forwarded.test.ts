@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { addressFault, addressList } from "./address-list.ts";
+import { addressFault, addressList, placeOf } from "./address-list.ts";
 import { forwardedAddress } from "./forwarded.ts";
 
 const isTrusted = addressList(["10.0.0.0/8", "2001:db8:1::/48", "loopback"]);
@@ -81,5 +81,20 @@ test("[LM-3] Forwarded (RFC 7239): `for` of the rightmost element that is no tru
     ["xfor=192.0.2.1", undefined],
   ] as const) {
     expect([value, forwardedAddress("forwarded", value, isTrusted)]).toEqual([value, address]);
+  }
+});
+
+test("[LM-10] a place is an address of IPv4, or a network of 64 bits of IPv6", () => {
+  for (const [address, place] of [
+    ["192.0.2.1", "192.0.2.1"],
+    ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+    ["2001:DB8:1:2::1", "2001:db8:1:2::/64"],
+    ["2001:0db8:0001:0002::", "2001:db8:1:2::/64"],
+    ["2001:db8::1", "2001:db8:0:0::/64"],
+    ["::1", "0:0:0:0::/64"],
+    ["fe80::1:2:3:4:5", "fe80:0:0:1::/64"],
+    ["", ""],
+  ] as const) {
+    expect([address, placeOf(address)]).toEqual([address, place]);
   }
 });

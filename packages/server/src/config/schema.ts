@@ -388,7 +388,7 @@ export const SERVER_OPTIONS = {
   connectionsPerAddressMax: option(
     integerOrOff(1, COUNT_MAX),
     "off",
-    "How many connections may come from one address. Loopback and trusted proxies are exempt. Many people may share one address.",
+    "How many connections may come from one address (of IPv6: one network of 64 bits). Loopback and trusted proxies are exempt. Many people may share one address.",
   ),
   connectionsPerUserMax: option(integerOrOff(1, COUNT_MAX), "off", "How many sessions one user may have."),
   publishesPerSecondPerAddress: option(
