@@ -50,7 +50,7 @@ test("no member that the bundle renames is one of the types that an application 
     for (const declaration of readFileSync(join(folder, file), "utf8").split(/^(?=export |function |const )/m)) {
       const [, name = ""] = /^export (?:interface|type|class) (\w+)/.exec(declaration) ?? [];
       if (name === "" || !new RegExp(`\\b${name}\\b`).test(exported)) continue;
-      for (const [, member = ""] of declaration.matchAll(/(?:^ {2}|async |readonly |get )(\w+)\??[:(<]/gm))
+      for (const [, member = ""] of declaration.matchAll(/(?:^ {2}(?:async |get )?|readonly )(\w+)\??[:(<]/gm))
         members.add(member);
     }
   }
