@@ -197,14 +197,15 @@ for (const name of PROXY_NAMES) {
     });
 
     test("[OW-8] a client that goes away ends its session", async () => {
-      // These learn of it when they have something to hand on: the next heartbeat.
+      // These learn of it when they have something to hand on: the next heartbeat, or the poll's answer.
       const waits = name === "apache" || name === "haproxy";
       const target = waits ? lively : server;
       const through = waits ? await start(name, lively) : proxy;
       const channel = newChannel();
       const own = ["--cacert", through.certificate];
       for (const way of [[], ["--http1.1"]]) {
-        for (const path of [`/sse/${channel}`, `/stream?channel=${channel}`]) {
+        const poll = `/poll?channel=${channel}&wait=${waits ? 2 : 50}`;
+        for (const path of [`/sse/${channel}`, `/stream?channel=${channel}`, poll]) {
           const stream = openCurl([...own, ...way, `${through.url}${path}`]);
           await until("it is here", async () => (await subscribers(target, channel)) === 1);
           await stream.stop();
