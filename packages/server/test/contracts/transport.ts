@@ -11,7 +11,7 @@ import { type Flags, startServer, type TestServer } from "../support/server.ts";
 
 const QUEUE_BYTES_MAX = 128 * 1024;
 
-const FLAGS: Flags = {
+const OWN_FLAGS: Flags = {
   "channels-publish": "everybody",
   "channels-history-size": "5000",
   "channels-leave-delay-ms": "300",
@@ -21,7 +21,11 @@ const FLAGS: Flags = {
 
 export const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n + 1);
 
-export const targetOf = ({ url, tcpPorts }: TestServer): Target => ({ url, tcpPort: tcpPorts[0] ?? 0 });
+export const targetOf = ({ url, tcpPorts, ca }: Pick<TestServer, "url" | "tcpPorts" | "ca">): Target => ({
+  url,
+  tcpPort: tcpPorts[0] ?? 0,
+  ca,
+});
 
 /** Publishes in bursts, each in one request; data are the numbers of the list. */
 export async function publishAll(
@@ -55,7 +59,9 @@ const on = (...channels: string[]): Wish[] => channels.map((channel) => ({ chann
 /** What deflates well would take for ever to fill a gzipped stream. */
 const noise = (): string => randomBytes(11_250).toString("base64");
 
-export function transportContract(transport: Transport): void {
+/** `flags`: of all servers, beside what the tests themselves need. */
+export function transportContract(transport: Transport, flags: Flags = {}): void {
+  const FLAGS: Flags = { ...OWN_FLAGS, ...flags };
   const { can } = transport;
   const peers: Peer[] = [];
 

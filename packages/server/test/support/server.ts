@@ -9,7 +9,7 @@
  * Both secrets are configured, anybody may subscribe, nothing is logged, rates are not limited; flags change that. `restart()` stops and starts
  * again on the same ports and data.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Json } from "@longwire/protocol";
@@ -17,6 +17,7 @@ import { SignJWT } from "jose";
 import { type RunningGateway, startGateway } from "../../src/app/serve.ts";
 import { createLogger } from "../../src/base/log.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import type { Config } from "../../src/config/schema.ts";
 
 export const API_KEY = "test-api-key";
 export const TOKEN_SECRET = "a-secret-of-thirty-two-characters";
@@ -57,12 +58,16 @@ export interface TestServer {
   /** Ports of raw TCP: the one in lines of JSON, then those of the flag `tcp-listeners`. */
   readonly tcpPorts: readonly number[];
   readonly dataDir: string;
+  /** The certificate, where the flag `tls-cert` names one. */
+  readonly ca: string | undefined;
   api(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
   /** Publishes by HTTP; throws when it is not acknowledged. */
   publish(channel: string, data: Json, extra?: Readonly<Record<string, unknown>>): Promise<PublishResult>;
   token(claims: Readonly<Record<string, unknown>>): Promise<string>;
   stop(): Promise<void>;
   restart(flags?: Flags): Promise<void>;
+  /** As SIGHUP does, with flags that have changed. */
+  reload(flags?: Flags): void;
 }
 
 /** Arguments for the command line: defaults, then `flags`. One with an empty value is left out. */
@@ -77,12 +82,13 @@ export function signToken(claims: Readonly<Record<string, unknown>>, secret: str
 }
 
 /** Calls of the HTTP API with the test's key. */
-export function apiOf(url: () => string): Pick<TestServer, "api" | "publish"> {
+export function apiOf(url: () => string, ca?: () => string | undefined): Pick<TestServer, "api" | "publish"> {
   const api: TestServer["api"] = async (method, path, body) => {
     const response = await fetch(`${url()}${path}`, {
       method,
       headers: { authorization: `Bearer ${API_KEY}`, "content-type": "application/json" },
       ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(ca?.() !== undefined && { tls: { ca: ca() } }),
     });
     const text = await response.text();
     return { status: response.status, body: text === "" ? undefined : JSON.parse(text) };
@@ -100,13 +106,15 @@ export function apiOf(url: () => string): Pick<TestServer, "api" | "publish"> {
 
 export async function startServer(flags: Flags = {}): Promise<TestServer> {
   const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
+  const configOf = (more: Flags): Config =>
+    loadConfig({ argv: argumentsOf({ ...flags, "data-dir": dataDir, ...more }), env: {}, cwd: dataDir }).config;
   const start = (more: Flags): Promise<RunningGateway> => {
-    const { config } = loadConfig({
-      argv: argumentsOf({ ...flags, "data-dir": dataDir, ...more }),
-      env: {},
-      cwd: dataDir,
-    });
+    const config = configOf(more);
     return startGateway(config, createLogger(config.logLevel, "json"));
+  };
+  const caOf = (): string | undefined => {
+    const file = flags["tls-cert"];
+    return file === undefined ? undefined : readFileSync(file, "utf8");
   };
   let gateway = await start({});
   return {
@@ -117,8 +125,12 @@ export async function startServer(flags: Flags = {}): Promise<TestServer> {
       return gateway.tcpPorts;
     },
     dataDir,
-    ...apiOf(() => gateway.url),
+    get ca() {
+      return caOf();
+    },
+    ...apiOf(() => gateway.url, caOf),
     token: signToken,
+    reload: (more = {}) => gateway.reload(configOf(more)),
     async stop() {
       await gateway.stop();
       if (flags["data-dir"] === undefined) rmSync(dataDir, { recursive: true, force: true });

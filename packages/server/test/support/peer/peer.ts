@@ -9,6 +9,7 @@
  *     bob.goodbye                                // the `disconnect` that was said
  */
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { DisconnectFrame, Json, MessageFrame, Position, ServerFrame } from "@longwire/protocol";
 import type { Head, Reader } from "./readers.ts";
 
@@ -195,11 +196,13 @@ export class Link {
     socket.on("close", onEnd);
   }
 
-  static open(port: number, reader: Reader, onEnd: () => void): Promise<Link> {
+  /** `ca`: the certificate that a server with TLS has. */
+  static open(port: number, reader: Reader, onEnd: () => void, ca?: string): Promise<Link> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ port, host: "127.0.0.1" });
+      const place = { port, host: "127.0.0.1" };
+      const socket = ca === undefined ? connect(place) : connectTls({ ...place, ca });
       socket.once("error", reject);
-      socket.once("connect", () => {
+      socket.once(ca === undefined ? "connect" : "secureConnect", () => {
         socket.off("error", reject);
         resolve(new Link(socket, reader, onEnd));
       });

@@ -13,6 +13,8 @@ export interface Target {
   readonly url: string;
   /** Of the listener in lines of JSON. */
   readonly tcpPort: number;
+  /** The certificate of one that speaks TLS. */
+  readonly ca?: string | undefined;
 }
 
 export interface Transport {
@@ -87,7 +89,7 @@ function twoWay(
     async open(target, wishes) {
       const peer = new Peer(wishes);
       const { promise: opened, resolve } = Promise.withResolvers<void>();
-      const link = await Link.open(portFor(target), readerFor(peer, resolve), () => peer.ended());
+      const link = await Link.open(portFor(target), readerFor(peer, resolve), () => peer.ended(), target.ca);
       peer.uses(link);
       links.set(peer, link);
       const greeting = hello(target, wishes);
@@ -155,7 +157,11 @@ export const TCP = twoWay(
 async function sayBySend(target: Target, { session = "", wishes }: Peer, command: Command): Promise<ServerFrame> {
   const query = new URLSearchParams({ session, ...(wishes.token !== undefined && { token: wishes.token }) });
   const body = JSON.stringify({ ...command, id: 1 });
-  const answer = await fetch(`${target.url}/send?${query}`, { method: "POST", body });
+  const answer = await fetch(`${target.url}/send?${query}`, {
+    method: "POST",
+    body,
+    ...(target.ca !== undefined && { tls: { ca: target.ca } }),
+  });
   return framed(await answer.text());
 }
 
@@ -244,7 +250,7 @@ export function oneWay(
           link.destroy();
         },
       });
-      const link: Link = await Link.open(portOf(target), reader, ended);
+      const link: Link = await Link.open(portOf(target), reader, ended, target.ca);
       peer.uses(link);
       link.send(requestText(target, requestFor(wishes), wishes));
       await Promise.race([begun, peer.untilEnded()]);
@@ -388,7 +394,7 @@ function polling(
           resolve();
         },
       });
-      const link: Link = await Link.open(portOf(target), reader, () => peer.ended());
+      const link: Link = await Link.open(portOf(target), reader, () => peer.ended(), target.ca);
       peer.uses(link);
       // The first is answered at once: then everything is subscribed.
       ask("0");
