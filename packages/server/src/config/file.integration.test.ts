@@ -170,7 +170,7 @@ describe("reference", () => {
     const active = sampleFile().replace(/^# (\w+ = (?!"").*|\[.*\])$/gm, "$1");
     write("longwire.toml", active);
     const { config } = load();
-    const { demo: _, channels: _channels, namespaces: _namespaces, ...rest } = defaultConfig();
+    const { demo: _, anonymous: _anonymous, channels: _channels, namespaces: _namespaces, ...rest } = defaultConfig();
     expect(config).toMatchObject(rest);
     expect(config.namespaces["chat"]).toEqual({ historySize: 500 });
   });
