@@ -204,7 +204,7 @@ for (const name of PROXY_NAMES) {
       const channel = newChannel();
       const own = ["--cacert", through.certificate];
       for (const way of [[], ["--http1.1"]]) {
-        const poll = `/poll?channel=${channel}&wait=${waits ? 2 : 50}`;
+        const poll = `/poll?channel=${channel}&quiet=true&wait=${waits ? 2 : 50}`;
         for (const path of [`/sse/${channel}`, `/stream?channel=${channel}`, poll]) {
           const stream = openCurl([...own, ...way, `${through.url}${path}`]);
           await until("it is here", async () => (await subscribers(target, channel)) === 1);
