@@ -39,8 +39,6 @@ export class Client {
   readonly #nobody: Subscription;
   readonly #inboxChannel: Channel<never>;
   #session: string | undefined;
-  readonly #keyPrefix: string;
-  #lastKey = 0;
   #surrounded: (() => void)[] = [];
 
   /** `url` is where the page came from unless told. Nothing happens before `connect()`. */
@@ -69,8 +67,6 @@ export class Client {
     this.#line = this.#makeLine();
     this.#inbox = this.#nobody = new Subscription(this.#line, personalChannel(""));
     this.#inboxChannel = new Channel(this.#line, () => this.#inbox, this.#nobody.emitter);
-    const word = (): string => settings.random().toString(36).slice(2);
-    this.#keyPrefix = word() + word();
     for (const [channel, { made }] of this.#persistence.positions) {
       if (made) this.#subscription(channel).made = true;
     }
@@ -171,6 +167,9 @@ export class Client {
   #makeLine(): Line {
     const settings = this.#settings;
     const connector = this.#connector;
+    const word = (): string => settings.random().toString(36).slice(2);
+    const keyPrefix = word() + word();
+    let lastKey = 0;
     return {
       settings,
       get connected() {
@@ -186,7 +185,7 @@ export class Client {
       saved: (channel) => this.#persistence.positions.get(channel),
       moved: (channel, position, made) =>
         this.#persistence.set(channel, position && { ...position, ...(made && { made }) }),
-      newKey: () => `${this.#keyPrefix}-${++this.#lastKey}`,
+      newKey: () => `${keyPrefix}-${++lastKey}`,
       reopen: () => connector.reopen(),
       get ended() {
         // While idle, `connect()` may still be called.

@@ -17,7 +17,7 @@ import { BROKEN, type Link, type Standing, type Transport } from "./transports/t
 /** A connection that held this long, or longer than a ping interval, counts as stable. */
 const STABLE_MS = 5000;
 /** The id of `connect`: other requests count upwards from 1. */
-const CONNECT_ID = 2 ** 53 - 1;
+const CONNECT_ID = 1e15;
 // Typed by the table instead of read from it: the texts of all codes are a fifth of the whole SDK.
 const REPLACED: (typeof DISCONNECTS)["replaced"]["code"] = 4101;
 const MESSAGE_TOO_LARGE: (typeof DISCONNECTS)["messageTooLarge"]["code"] = 4207;

@@ -9,11 +9,11 @@ import { type ErrorFrame, type Remedy, remedyOf } from "@longwire/protocol";
 export type FailureReason = "refused" | "timeout" | "lost" | "queueFull" | "disconnected";
 
 export class LongwireError extends Error {
-  declare readonly reason: FailureReason;
+  readonly reason: FailureReason;
   /** The server's code (`ERRORS` in `@longwire/protocol`), for `refused`. */
-  declare readonly code: number | undefined;
+  readonly code: number | undefined;
   /** Not before so many milliseconds, where the server said so. */
-  declare readonly retryMs: number | undefined;
+  readonly retryMs: number | undefined;
 
   constructor(reason: FailureReason, message: string, code?: number, retryMs?: number) {
     super(message);

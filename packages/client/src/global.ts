@@ -1,4 +1,4 @@
 /** For a script tag: `Longwire.connect()`. */
 import { Channel, Client, connect, LongwireError } from "./mod.ts";
 
-Object.assign(globalThis, { Longwire: { Channel, Client, connect, LongwireError } });
+(globalThis as { Longwire?: unknown }).Longwire = { Channel, Client, connect, LongwireError };

@@ -157,9 +157,9 @@ export function systemSurroundings(): Surroundings {
 /** Where to connect: `http` becomes `ws`, a bare host gets the path `/ws`, and without a url it is where the page came from. */
 export function resolveUrl(url: string | undefined): string {
   const base = globals.location?.href;
-  if (!url && !base) throw new TypeError("no url");
   // Devices have no `URL`, and no page either that a url could be relative to.
-  const absolute = base ? new URL(url ?? "/ws", base).href : (url ?? "");
+  const absolute = base ? new URL(url ?? "/ws", base).href : url;
+  if (!absolute) throw new TypeError("no url");
   return absolute
     .replace(/#.*/, "")
     .replace(/^http/i, "ws")
