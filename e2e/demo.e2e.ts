@@ -28,7 +28,8 @@ async function enter(name: string, locale: string, url = server.url): Promise<Pa
   const page = await context.newPage();
   page.on("pageerror", (error) => troubles.push(`${name}: ${error.message}`));
   page.on("console", (message) => {
-    if (message.type() === "error" && !message.text().includes("WebSocket"))
+    // While the server is away every transport is tried, and the browser tells of each.
+    if (message.type() === "error" && !/WebSocket|net::ERR_/.test(message.text()))
       troubles.push(`${name}: ${message.text()}`);
   });
   await page.goto(`${url}/demo`);
