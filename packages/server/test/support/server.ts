@@ -15,7 +15,7 @@ import { join } from "node:path";
 import type { Json } from "@longwire/protocol";
 import { SignJWT } from "jose";
 import { type RunningGateway, startGateway } from "../../src/app/serve.ts";
-import { createLogger } from "../../src/base/log.ts";
+import { createLogger, type Logger } from "../../src/base/log.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
 
@@ -104,13 +104,14 @@ export function apiOf(url: () => string, ca?: () => string | undefined): Pick<Te
   };
 }
 
-export async function startServer(flags: Flags = {}): Promise<TestServer> {
+/** `log` in place of lines on standard output. */
+export async function startServer(flags: Flags = {}, log?: Logger): Promise<TestServer> {
   const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
   const configOf = (more: Flags): Config =>
     loadConfig({ argv: argumentsOf({ ...flags, "data-dir": dataDir, ...more }), env: {}, cwd: dataDir }).config;
   const start = (more: Flags): Promise<RunningGateway> => {
     const config = configOf(more);
-    return startGateway(config, createLogger(config.logLevel, "json"));
+    return startGateway(config, log ?? createLogger(config.logLevel, "json"));
   };
   const caOf = (): string | undefined => {
     const file = flags["tls-cert"];
