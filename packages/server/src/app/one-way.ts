@@ -73,7 +73,6 @@ export function oneWayMounts(parts: OneWayParts): [string, Mount][] {
     answerBytesMax: parts.queueBytesMax / 2,
   });
   const send = sendTransport({ ...parts, protocol: native });
-  const queryOf = (request: Request): string => splitUrl(request.url).query;
   // An EventSource that is answered 503 never comes back.
   const later = (goodbye: Disconnect): Response => laterAnswer(goodbye, parts.retryMs);
   const events = httpMount(parts, { methods: ["GET"], refuse: later }, (request, server, tail) =>
@@ -97,6 +96,10 @@ export function oneWayMounts(parts: OneWayParts): [string, Mount][] {
       ),
     ],
   ];
+}
+
+function queryOf(request: Request): string {
+  return splitUrl(request.url).query;
 }
 
 /** A poll that goes on from another. Whoever makes one up has passed by the rate of newcomers, and nothing else. */

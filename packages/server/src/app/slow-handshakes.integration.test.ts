@@ -64,10 +64,10 @@ test(
       [tcpPort, '{"type":', "a"],
     ];
     const slow = kinds.flatMap(([to, first, drip]) => Array.from({ length: EACH }, () => dripper(to, first, drip)));
-    let open = slow.length;
-    for (const { over } of slow) void over.then(() => open--);
+    const open = new Set(slow);
+    for (const one of slow) void one.over.then(() => open.delete(one));
     let published = 0;
-    while (open > 0) {
+    while (open.size > 0) {
       await server.publish("news", published++);
       // A new client is let in meanwhile.
       (await connectClient(server.url)).terminate();

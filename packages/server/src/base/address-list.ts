@@ -44,11 +44,14 @@ export function plainAddress(address: string): string {
 export function placeOf(address: string): string {
   if (!address.includes(":")) return address;
   const [head = "", tail] = address.split("::");
-  const groups = head === "" ? [] : head.split(":");
-  const rest = tail === undefined || tail === "" ? 0 : tail.split(":").length;
-  while (tail !== undefined && groups.length + rest < 8) groups.push("0");
-  const all = tail === undefined || tail === "" ? groups : [...groups, ...tail.split(":")];
-  return `${all.slice(0, 4).map(shortGroup).join(":")}::/64`;
+  const first = groupsOf(head);
+  const last = groupsOf(tail ?? "");
+  const zeros = Array.from({ length: Math.max(0, 8 - first.length - last.length) }, () => "0");
+  return `${[...first, ...zeros, ...last].slice(0, 4).map(shortGroup).join(":")}::/64`;
+}
+
+function groupsOf(text: string): string[] {
+  return text === "" ? [] : text.split(":");
 }
 
 function shortGroup(group: string): string {
