@@ -132,7 +132,7 @@ export class Connector {
   /** The platform says that there is no network. It can be wrong (a server on this machine), so the longest wait goes on. */
   offline(): void {
     if (this.state.status !== "waiting") return;
-    this.#wait(this.#notBefore - this.#settings.clock.now(), this.state.code, "offline");
+    this.#wait(this.#notBefore - this.#settings.clock.now(), this.state.code, "offline", false);
   }
 
   #open(tried: number = 0): void {
@@ -257,20 +257,20 @@ export class Connector {
     }
     if (remedy === "refresh") this.#tokens.current = undefined;
     const atOnce = (replaced || remedy === "refresh") && !this.#attempt && !after;
-    const { clock } = this.#settings;
+    const { clock, surroundings } = this.#settings;
     this.#attempt++;
     if (atOnce) {
       this.#open(this.#tried);
       return;
     }
     this.#notBefore = clock.now() + after;
-    this.#wait(Math.max(after, backoffMs(this.#settings, this.#attempt)), code, reason);
+    this.#wait(Math.max(after, backoffMs(this.#settings, this.#attempt)), code, reason, surroundings.online());
   }
 
   /** For at least so long; without a network, no less than the longest backoff. */
-  #wait(leastMs: number, code: number, reason: string): void {
-    const { backoff, clock, surroundings } = this.#settings;
-    const ms = surroundings.online() ? leastMs : Math.max(leastMs, backoff.maxMs);
+  #wait(leastMs: number, code: number, reason: string, online: boolean): void {
+    const { backoff, clock } = this.#settings;
+    const ms = online ? leastMs : Math.max(leastMs, backoff.maxMs);
     this.#timer?.cancel();
     this.#timer = clock.after(ms, () => this.#open());
     this.#move({ status: "waiting", attempt: this.#attempt, retryAt: clock.now() + ms, code, reason });

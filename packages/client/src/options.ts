@@ -61,12 +61,25 @@ export interface ClientOptions {
 
 type Means = "WebSocket" | "EventSource" | "fetch" | "AbortController";
 
-const DEFAULTS = {
-  transports: TRANSPORT_NAMES as readonly TransportName[],
+type Defaulted =
+  | "transports"
+  | "transportTimeoutMs"
+  | "jitter"
+  | "resetOn"
+  | "persist"
+  | "requestTimeoutMs"
+  | "queueTimeoutMs"
+  | "queueCountMax"
+  | "queueBytesMax"
+  | "clock"
+  | "random";
+
+const DEFAULTS: Required<Pick<ClientOptions, Defaulted>> = {
+  transports: TRANSPORT_NAMES,
   transportTimeoutMs: 4000,
-  jitter: "full" as Jitter,
-  resetOn: "stable" as "stable" | "open",
-  persist: "none" as "none" | "session" | "local",
+  jitter: "full",
+  resetOn: "stable",
+  persist: "none",
   requestTimeoutMs: 10_000,
   queueTimeoutMs: 60_000,
   queueCountMax: 1000,
@@ -76,8 +89,8 @@ const DEFAULTS = {
 };
 
 /** The options with nothing left open that has a default. */
-export type Settings = Omit<ClientOptions, keyof typeof DEFAULTS | "backoff" | "storage" | Means> &
-  Readonly<typeof DEFAULTS> & { readonly [Name in Means]: Globals[Name] | undefined } & {
+export type Settings = Omit<ClientOptions, Defaulted | "backoff" | "storage" | Means> &
+  Required<Pick<ClientOptions, Defaulted>> & { readonly [Name in Means]: Globals[Name] | undefined } & {
     readonly backoff: Backoff;
     readonly report: (error: unknown) => void;
     readonly storage: { readonly session: StorageLike | undefined; readonly local: StorageLike | undefined };

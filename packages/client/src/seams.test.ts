@@ -258,6 +258,14 @@ test("a token that cannot be renewed for a moment does not end the subscription"
   expect(channel.state.status).toBe("subscribed");
 });
 
+test("told that the network is gone, the client waits its longest, also where the platform never admits it", async () => {
+  const rig = await new Rig().connect();
+  rig.surroundings.online = () => true;
+  rig.server.last.close(1006, "");
+  rig.surroundings.tell("offline");
+  expect(rig.client.state).toMatchObject({ reason: "offline", retryAt: rig.clock.now() + 30_000 });
+});
+
 test("offline does not bring the client back before the server's `after`", async () => {
   const rig = await new Rig().connect();
   rig.server.last.send({ type: "disconnect", code: 4200, reason: "", reconnect: true, after: 100_000 });
