@@ -167,6 +167,29 @@ for (const name of NAMES) {
       client.disconnect();
     });
 
+    test("[CO-23] a new token that allows less ends what it does not allow, and the rest goes on", async () => {
+      const [kept, lost] = [newRoom(), newRoom()];
+      const lives = [
+        { exp: Math.floor(Date.now() / 1000) + 3, allow: { subscribe: [kept, lost] } },
+        { exp: Math.floor(Date.now() / 1000) + 3600, allow: { subscribe: [kept] } },
+      ];
+      const getToken = (): Promise<string> => server.token({ sub: `lee-${name}`, ...lives.shift() });
+      const client = await open(name, { getToken });
+      const found: number[] = [];
+      const heard: number[] = [];
+      const [stays, goes] = [client.channel<number>(kept), client.channel<number>(lost)];
+      stays.subscribe().on("message", ({ data }) => found.push(data));
+      goes.subscribe().on("message", ({ data }) => heard.push(data));
+      await Promise.all([stays.ready(), goes.ready()]);
+      await until("the refusal", () => goes.state.status === "unsubscribed");
+      expect(goes.state).toMatchObject({ code: 109 });
+      await Promise.all([server.publish(kept, 1), server.publish(lost, 1)]);
+      await until("the publication", () => found.length === 1);
+      expect([found, heard]).toEqual([[1], []]);
+      expect(client.state.status).toBe("connected");
+      client.disconnect();
+    });
+
     test("[CO-11] over a restart of the server nothing is lost", async () => {
       const client = await open(name, { backoff: { minMs: 50, maxMs: 200 } });
       const room = newRoom();

@@ -36,7 +36,7 @@ async function run(command: readonly string[], env: Readonly<Record<string, stri
     stdout: "pipe",
     stderr: "pipe",
   });
-  const [out, error] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  const [out, error] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}: ${error}`);
   return out;
 }
