@@ -1,7 +1,10 @@
 import { expect, spyOn, test } from "bun:test";
-import type { Position } from "@longwire/protocol";
+import { decodeCursor, type Position } from "@longwire/protocol";
 import { buildCore, settle } from "../../test/support/core.ts";
+import { FakeConnection } from "../../test/support/fake-connection.ts";
 import type { Broker, HistoryPage, HistoryQuery, Publication, Sink } from "../ports/broker.ts";
+import type { SessionHandle } from "../ports/gateway.ts";
+import { nativeProtocol } from "../protocols/native.ts";
 
 /** A broker on another machine, as the hub sees it: its history is right, but what it hands to the sink is the test's affair. */
 class ScriptedBroker implements Broker {
@@ -150,6 +153,27 @@ test("[RE-11] another epoch under a connected session is told, and the stream go
   expect(told).toHaveLength(2);
   expect(told[1]).toEqual({ type: "subscribed", channel: "a", epoch: "e2", offset: 41, recovered: false });
   expect(bob.connection.offsets("a")).toEqual([1, 42]);
+});
+
+// What one stream is handed takes along what a topic has for others, and their cursors with it.
+test("[RE-11] nobody's cursor is in another epoch before it was told", async () => {
+  const { house, broker } = await followed();
+  const protocol = { ...nativeProtocol(16), cursorApart: true } as const;
+  const [first, second] = [new FakeConnection(), new FakeConnection()];
+  const [, handle] = [first, second].map((connection) => house.gateway.open(connection, protocol, { channels: ["a"] }));
+  await settle();
+  const cursors: [string, number][] = [];
+  const send = first.send.bind(first);
+  first.send = (frames) => {
+    send(frames);
+    const cursor = decodeCursor(house.gateway.cursor(handle as SessionHandle) ?? "");
+    const told = second.frames().filter(({ type }) => type === "subscribed").length;
+    cursors.push([cursor?.get("a")?.epoch ?? "", told]);
+  };
+  Object.assign(broker, { epoch: "e2", kept: [], top: 40 });
+  broker.add();
+  await settle();
+  expect(cursors).toEqual([["e2", 2]]);
 });
 
 test("[RE-11] publications of another epoch are never taken for those that a hole of the old one misses", async () => {

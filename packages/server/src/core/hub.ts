@@ -245,7 +245,14 @@ export class Hub implements Sink {
     } else channel.backlog = backlog.slice(taken);
   }
 
+  /**
+   * From where `delivered` moves until all have the publication nothing may be handed over: whoever is handed something may be told its
+   * cursor (`cursors.ts`), which would cover what it has not got yet.
+   */
   #deliver(channel: LocalChannel, publication: Publication): void {
+    if (channel.suspect) this.#sweep(channel);
+    if (publication.exclude !== undefined) this.#leaveTopic(channel, publication.exclude);
+    if (channel.excluded !== null) this.#rejoinTopic(channel.excluded);
     if (publication.offset > 0) {
       channel.delivered = publication.offset;
       if (channel.catching > 0) {
@@ -256,9 +263,6 @@ export class Hub implements Sink {
     if (channel.turnBytes === 0) this.deps.turn.atEnd(() => this.#endTurn(channel));
     channel.turnBytes += channel.weigh(publication);
     this.publications++;
-    if (channel.suspect) this.#sweep(channel);
-    if (publication.exclude !== undefined) this.#leaveTopic(channel, publication.exclude);
-    if (channel.excluded !== null) this.#rejoinTopic(channel.excluded);
     for (const group of channel.groups) {
       this.deliveries += group.members;
       if (!group.fanout.publish(group.topic, group.frame(publication, channel.epoch))) channel.suspect = true;
@@ -270,7 +274,9 @@ export class Hub implements Sink {
   }
 
   #deliverDirectly(channel: LocalChannel, subscriptions: Iterable<Subscription>, publication: Publication): void {
+    const { outbox } = this.deps;
     const frames = new Map<string, Frame>();
+    const full: Session[] = [];
     for (const subscription of subscriptions) {
       if (!isMeantFor(subscription, publication)) continue;
       const { protocol } = subscription.session;
@@ -280,8 +286,9 @@ export class Hub implements Sink {
         frames.set(protocol.form, frame);
       }
       this.deliveries++;
-      this.deps.outbox.pushFrame(subscription.session, frame);
+      if (outbox.gather(subscription.session, frame)) full.push(subscription.session);
     }
+    for (const session of full) outbox.flush(session);
   }
 
   #endTurn(channel: LocalChannel): void {

@@ -86,10 +86,11 @@ export class Mending {
   #announce(channel: LocalChannel, recovered: boolean): void {
     const { outbox } = this.deps;
     const { name, epoch, delivered } = channel;
-    for (const { reach, session } of itemsOf(channel.subscriptions)) {
-      if (reach === "catching") continue;
+    const live = [...itemsOf(channel.subscriptions)].filter(({ reach }) => reach !== "catching");
+    for (const { session } of live) {
       outbox.push(session, { type: "subscribed", channel: name, epoch, offset: delivered, recovered });
-      outbox.flush(session);
     }
+    // Once all have been told: what one is handed may take others' cursors along, which are at the new position already.
+    for (const { session } of live) outbox.flush(session);
   }
 }

@@ -31,14 +31,19 @@ export class Outbox {
   }
 
   pushFrame(session: Session, frame: Frame): void {
-    if (session.state === "closing" || session.state === "closed") return;
+    // A turn may produce more than the budget (ten thousand answers): hand it over now, so that the budget is checked in time.
+    if (this.gather(session, frame)) this.flush(session);
+  }
+
+  /** The same without handing anything over. True: the caller has to `flush` as soon as it may. */
+  gather(session: Session, frame: Frame): boolean {
+    if (session.state === "closing" || session.state === "closed") return false;
     if (session.outbox === null) {
       session.outbox = [frame];
       this.turn.atEnd(() => this.flush(session));
     } else session.outbox.push(frame);
     session.outboxBytes += frame.length;
-    // A turn may produce more than the budget (ten thousand answers): hand it over now, so that the budget is checked in time.
-    if (session.outboxBytes > this.settings.queueBytesMax / 2) this.flush(session);
+    return session.outboxBytes > this.settings.queueBytesMax / 2;
   }
 
   /** Hands over what has gathered, now: needed before a session joins a topic, whose frames would overtake it. */
@@ -61,7 +66,10 @@ export class Outbox {
       this.turn.atEnd(() => this.#sweep());
     }
     if (queued > this.settings.queueBytesMax) {
-      this.end(session, new Disconnect("slow", `more than ${this.settings.queueBytesMax} bytes were waiting (queueBytesMax)`));
+      this.end(
+        session,
+        new Disconnect("slow", `more than ${this.settings.queueBytesMax} bytes were waiting (queueBytesMax)`),
+      );
     }
   }
 
@@ -87,7 +95,10 @@ export class Outbox {
     for (const session of largestFirst) {
       if (total <= this.settings.queueBytesTotalMax) return;
       total -= session.connection.buffered();
-      this.end(session, new Disconnect("slow", "the queues of all clients together were too long (queueBytesTotalMax)"));
+      this.end(
+        session,
+        new Disconnect("slow", "the queues of all clients together were too long (queueBytesTotalMax)"),
+      );
       session.connection.cut();
       this.#backedUp.delete(session);
     }

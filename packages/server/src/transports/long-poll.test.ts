@@ -108,6 +108,19 @@ test("[LP-4] what comes between the end of a turn and the answer is in the answe
   expect(await sessionsOf(house)).toBe(0);
 });
 
+// Asking for the cursor hands over what waits, and that alone was too much for an answer: it was given at once, with the cursor of before.
+test("[LP-4] the wait ends in the very turn that brings more than half the budget: the cursor covers it", async () => {
+  const house = pollHouse({ settings: { queueBytesMax: 64 * 1024 } });
+  const poll = house.poll("channels=a&quiet=true&wait=10");
+  await settle();
+  const published = house.control.publish({ channel: "a", data: JSON.stringify("中".repeat(20_000)) });
+  house.clock.advance(11_000);
+  await published;
+  await settle();
+  expect(poll.answer?.frames).toMatchObject([{ type: "message", offset: 1 }]);
+  expect(poll.answer?.positions?.get("a")?.offset).toBe(1);
+});
+
 test("[LP-1] while a backend's channel is being subscribed the answer waits a moment for its position, and no longer", async () => {
   const { promise: subscribed, resolve: subscribe } = Promise.withResolvers<void>();
   const house = pollHouse({

@@ -110,7 +110,8 @@ class PollConnection implements Connection, WheelItem, EventListenerObject {
     if (this.phase === "done" || frames.length === 0) return;
     this.#frames = this.#frames.length === 0 ? frames : [...this.#frames, ...frames];
     for (const frame of frames) this.#bytes += Buffer.byteLength(frame);
-    if (this.phase === "opening") return;
+    // While the session is asked for its cursor, whoever asks answers with what this adds.
+    if (this.phase === "opening" || this.#asking) return;
     // Now, since a goodbye among them has taken the session's positions with it when `close` is called.
     this.#ask();
     if (this.#bytes > this.polls.parts.answerBytesMax) this.answer();

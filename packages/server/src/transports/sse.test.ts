@@ -4,7 +4,8 @@ import { Disconnect } from "../base/failures.ts";
 import { Turn } from "../base/turn.ts";
 import { eventStreamProtocol } from "../protocols/event-stream.ts";
 import { nativeProtocol } from "../protocols/native.ts";
-import { buildCore } from "../../test/support/core.ts";
+import { decodeCursor, type ServerFrame } from "@longwire/protocol";
+import { buildCore, type CoreHouse, settle } from "../../test/support/core.ts";
 import { oneWayProtocol } from "./opening.ts";
 import { laterAnswer, type SseTransport, sseTransport } from "./sse.ts";
 
@@ -12,9 +13,9 @@ const PROTOCOL = oneWayProtocol(eventStreamProtocol(nativeProtocol(16), { named:
 
 const SERVER = { requestIP: () => null, timeout: () => undefined } as unknown as Server<unknown>;
 
-function build(draining = false): SseTransport {
+function build(draining = false, gateway = buildCore().gateway): SseTransport {
   return sseTransport({
-    gateway: buildCore().gateway,
+    gateway,
     turn: new Turn(),
     limits: { channelsMax: 10, bodyBytesMax: 1000, credentials: (_request, handshake) => handshake },
     compression: true,
@@ -52,5 +53,121 @@ test("[ES-10] what is refused for good has a status that makes a browser stop", 
     const answer = await ask(transport, query);
     expect([query, answer.status]).toEqual([query, status]);
     expect(await answer.json()).toMatchObject({ error: { code } });
+  }
+});
+
+/** What a stream has brought so far: the publications, and after each `id:` the positions in it. */
+interface Reader {
+  session: string;
+  readonly offsets: Map<string, number[]>;
+  readonly told: { readonly positions: Readonly<Record<string, number>>; readonly offsets: Record<string, number[]> }[];
+}
+
+async function read(answer: Response, reader: Reader): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const bytes of answer.body as ReadableStream<Uint8Array>) {
+    const events = (rest + decoder.decode(bytes, { stream: true })).split("\n\n");
+    rest = events.pop() ?? "";
+    for (const event of events) note(event, reader);
+  }
+}
+
+function note(event: string, reader: Reader): void {
+  const data = /^data: (.*)$/m.exec(event)?.[1];
+  const id = /^id: (.*)$/m.exec(event)?.[1];
+  if (data !== undefined) {
+    const frame = JSON.parse(data) as ServerFrame;
+    if (frame.type === "connected") reader.session = frame.session;
+    const { channel, offset } = frame.type === "message" ? frame : {};
+    if (channel !== undefined && offset !== undefined) {
+      reader.offsets.set(channel, [...(reader.offsets.get(channel) ?? []), offset]);
+    }
+  }
+  if (id === undefined) return;
+  const positions = [...(decodeCursor(id) ?? [])].map(([channel, { offset }]): [string, number] => [channel, offset]);
+  reader.told.push({
+    positions: Object.fromEntries(positions),
+    offsets: Object.fromEntries([...reader.offsets].map(([channel, offsets]) => [channel, [...offsets]])),
+  });
+}
+
+async function follow(house: CoreHouse, transport: SseTransport, user: string): Promise<Reader> {
+  const reader: Reader = { session: "", offsets: new Map(), told: [] };
+  const commands = [
+    { type: "connect", token: user },
+    { type: "subscribe", channel: "a" },
+    { type: "subscribe", channel: "b", echo: false },
+    { type: "subscribe", channel: "c" },
+  ].map((command) => JSON.stringify(command));
+  const answer = await ask(transport, `commands=${encodeURIComponent(commands.join("\n"))}`);
+  void read(answer, reader);
+  await settle();
+  expect([reader.session.length > 0, house.errors]).toEqual([true, []]);
+  return reader;
+}
+
+// A stream may be cut anywhere. What stands behind a cursor that covers it already would never be sent again: topics and what is for one
+// session alone went out apart, and the first of the two carried the cursor of both.
+test("[ES-4] no cursor covers what comes behind it, whatever one turn brings by whichever way", async () => {
+  const house = buildCore({ settings: { queueBytesMax: 64 * 1024 } });
+  const transport = build(false, house.gateway);
+  const readers = [];
+  for (const user of ["ann", "bob", "eve"]) readers.push(await follow(house, transport, user));
+  const [ann, bob] = readers as [Reader, Reader];
+  const small = JSON.stringify("small");
+  const large = JSON.stringify("x".repeat(33_000));
+  /** Channel, data, whom it leaves out. */
+  const turns: [string, string, Reader?][][] = [
+    [
+      ["@bob", small],
+      ["a", small],
+    ],
+    [
+      ["a", small],
+      ["@bob", small],
+    ],
+    [
+      ["a", small],
+      ["b", large],
+    ],
+    [
+      ["a", small],
+      ["a", small, ann],
+    ],
+    [
+      ["c", small],
+      ["a", small, bob],
+      ["c", small],
+      ["@ann", small],
+      ["b", large],
+    ],
+    [
+      ["b", small],
+      ["a", small],
+      ["b", large, ann],
+      ["c", small],
+    ],
+  ];
+  const left = new Map<Reader, string[]>();
+  const tops: Record<string, number> = {};
+  for (const turn of [...turns, ...turns.toReversed()]) {
+    for (const [channel, data, excluded] of turn) {
+      tops[channel] = (tops[channel] ?? 0) + 1;
+      if (excluded !== undefined) left.set(excluded, [...(left.get(excluded) ?? []), `${channel} ${tops[channel]}`]);
+      void house.control.publish({ channel, data, ...(excluded !== undefined && { exclude: excluded.session }) });
+    }
+    await settle();
+  }
+  for (const reader of readers) {
+    for (const { positions, offsets } of reader.told) {
+      for (const [channel, top] of Object.entries(positions)) {
+        const missing = Array.from({ length: top }, (_, n) => n + 1)
+          .filter((offset) => offsets[channel]?.includes(offset) !== true)
+          .filter((offset) => left.get(reader)?.includes(`${channel} ${offset}`) !== true);
+        expect([channel, missing]).toEqual([channel, []]);
+      }
+    }
+    expect(reader.told.at(-1)?.positions).toMatchObject({ a: tops["a"], b: tops["b"], c: tops["c"] });
   }
 });

@@ -42,6 +42,12 @@ export function encodeText(frames: readonly Frame[], end: string): Uint8Array {
   return encoder.encode(text);
 }
 
+/** One piece stays the array that it is: others may share it. */
+function inOne(pieces: readonly Uint8Array[]): Uint8Array {
+  const [only] = pieces;
+  return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+}
+
 /** The last array that was gzipped, and the last two that were joined: a fan-out hands the same ones to all. */
 export class SharedWrites {
   #plain: Uint8Array | null = null;
@@ -75,9 +81,10 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
   #queue: Uint8Array[] | null = null;
   /** All that was not taken yet: the queue, and what the sink is at. */
   #queueBytes = 0;
-  /** Before the answer begins: what is to be written, in order. Afterwards: what came while the cursor was asked for. */
+  /** Before the answer begins: what is to be written, in order. Afterwards: what came while it was holding. */
   #held: Uint8Array[] | null = null;
-  #isAsking = false;
+  /** What comes now goes out together with what is to follow, under one cursor. */
+  #isHolding = false;
   /** The sink is at a write that the client's side has no room for. */
   #isFull = false;
   /** Whoever sends to this connection alone looks at the queue afterwards, and may be sending its goodbye: it is not told. */
@@ -108,9 +115,15 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
 
   send(frames: readonly Frame[]): void {
     if (frames.length === 0 || this.#goodbye !== null) return;
+    const { fanout } = this.kind;
+    const wasHolding = this.#isHolding;
     this.#isSending = true;
-    this.kind.fanout.flush();
-    this.deliver(this.kind.fanout.framed(frames));
+    this.#isHolding = true;
+    // First, for the order. Not by itself: the cursor behind it would cover these frames too, and a cut before them would lose them.
+    fanout.flush();
+    this.deliver(fanout.framed(frames));
+    this.#isHolding = wasHolding;
+    if (!wasHolding && this.#sink !== null) this.#release();
     this.#isSending = false;
   }
 
@@ -148,7 +161,7 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
   // TurnMember
 
   deliver(bytes: Uint8Array): void {
-    if (this.#sink === null || this.#isAsking) {
+    if (this.#sink === null || this.#isHolding) {
       this.#held ??= [];
       this.#held.push(bytes);
       return;
@@ -163,9 +176,9 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
 
   /** The cursor behind what it covers, in one write. Asking for it may bring more frames of the session first: they are held. */
   #writeWithCursor(bytes: Uint8Array, cursorFrame: (cursor: string) => Uint8Array): void {
-    this.#isAsking = true;
+    this.#isHolding = true;
     const cursor = this.session === null ? undefined : this.kind.gateway.cursor(this.session);
-    this.#isAsking = false;
+    this.#isHolding = false;
     const first = this.#withHeld(bytes);
     if (cursor === undefined || cursor === this.#cursor) this.#write(first);
     else {
@@ -179,6 +192,13 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
     if (held === null) return bytes;
     this.#held = null;
     return Buffer.concat([bytes, ...held]);
+  }
+
+  /** Writes what was held. */
+  #release(): void {
+    const held = this.#held;
+    this.#held = null;
+    if (held !== null) this.deliver(inOne(held));
   }
 
   #write(bytes: Uint8Array): void {
@@ -230,19 +250,16 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
     }
     const pieces = queue.splice(0, count);
     if (queue.length === 0) this.#queue = null;
-    const [only] = pieces;
-    return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+    return inOne(pieces);
   }
 
   /** The answer begins: what has gathered goes out. */
   #begin(sink: ReadableStreamDirectController): void {
     // What topics brought in this turn is held as well: the cursor written here covers it.
     this.kind.fanout.flush();
-    const held = this.#held;
-    this.#held = null;
     this.#sink = sink;
     if (this.kind.gzip) this.#hand(GZIP_HEADER);
-    if (held !== null) this.deliver(Buffer.concat(held));
+    if (this.#held !== null) this.#release();
     // The runtime sends the head with the first bytes: whoever returns quietly would wait for its status until there is something to say.
     else this.#write(this.kind.heartbeat);
     // Replays wait for what was gathered to be taken, and it has been.
