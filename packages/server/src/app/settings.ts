@@ -6,8 +6,7 @@ import {
   type Config,
   type NamespaceOptions,
 } from "../config/schema.ts";
-import type { LimitSettings } from "../core/limits.ts";
-import type { ChannelOptions as CoreChannelOptions, Settings, Who } from "../core/settings.ts";
+import type { ChannelOptions as CoreChannelOptions, LimitSettings, Settings, Who } from "../core/settings.ts";
 import { addressList } from "../base/address-list.ts";
 import type { Posture } from "./posture.ts";
 import { PRESET_NAMESPACES } from "./presets.ts";

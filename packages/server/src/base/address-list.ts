@@ -3,18 +3,6 @@ import { BlockList, isIP } from "node:net";
 
 const LOOPBACK = ["127.0.0.0/8", "::1"] as const;
 
-/** What is wrong with an entry; undefined: nothing. */
-export function addressFault(entry: string): string | undefined {
-  if (entry === "loopback") return undefined;
-  const [address = "", bits, ...more] = entry.split("/");
-  const family = address.includes("%") ? 0 : isIP(address);
-  if (family === 0) return "this is no IP address";
-  if (bits === undefined) return undefined;
-  const most = family === 4 ? 32 : 128;
-  const good = more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
-  return good ? undefined : `behind the / stands a number of bits, from 0 to ${most}`;
-}
-
 /** Makes the check whether an address is in the list. The entries have been checked. */
 export function addressList(entries: readonly string[]): (address: string) => boolean {
   if (entries.length === 0) return () => false;

@@ -1,5 +1,5 @@
 /** The kind of an entry of `trustedProxies`. */
-import { addressFault } from "../base/address-list.ts";
+import { isIP } from "node:net";
 import { type Kind, refuse, text } from "./kinds.ts";
 
 const ALLOWED = "an IP address, a range such as 10.0.0.0/8, or loopback";
@@ -14,3 +14,15 @@ export const addressRange: Kind<string> = {
     return value as string;
   },
 };
+
+/** What is wrong with an entry; undefined: nothing. */
+export function addressFault(entry: string): string | undefined {
+  if (entry === "loopback") return undefined;
+  const [address = "", bits, ...more] = entry.split("/");
+  const family = address.includes("%") ? 0 : isIP(address);
+  if (family === 0) return "this is no IP address";
+  if (bits === undefined) return undefined;
+  const most = family === 4 ? 32 : 128;
+  const good = more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
+  return good ? undefined : `behind the / stands a number of bits, from 0 to ${most}`;
+}

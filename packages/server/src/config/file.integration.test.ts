@@ -146,7 +146,7 @@ describe("configuration file", () => {
     expect(message).toContain("namespaces.chat (longwire.yaml line 2): must hold options");
     expect(message).toContain('port (longwire.yaml line 3): must be an integer from 0 to 65535; found "80"');
     expect(message).toContain("host (longwire.yaml line 4): must be text that is not empty; found null");
-    expect(message).toContain("origins[0] (longwire.yaml line 5): must be text that is not empty; found a list");
+    expect(message).toContain("origins[0] (longwire.yaml line 5): must be an origin such as");
     expect(message).toContain("apiKeys (longwire.yaml line 6): must be a list of keys");
     expect(message).toContain("drainSeconds (longwire.yaml line 7)");
     write("longwire.json", "[]");

@@ -18,7 +18,7 @@ import type { Core } from "./deps.ts";
 import { connectByHandshake, goodbyeOf, speaks } from "./handshake.ts";
 import { isPassing, Lanes } from "./lanes.ts";
 import { channelToAskAbout } from "./permission.ts";
-import type { Allowance } from "./limits.ts";
+import type { Allowance } from "./allowance.ts";
 import { Session } from "./model.ts";
 
 /** With more than this waiting for a command to finish, the client is not read any further until it has. */

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import type { ErrorFrame } from "@longwire/protocol";
-import { buildCore, type CoreHouse, OPEN, type CoreSession, settle } from "../../test/support/core.ts";
+import { buildCore, type CoreHouse, OPEN, type CoreSession, settle, UNLIMITED } from "../../test/support/core.ts";
 import { FakeConnection } from "../../test/support/fake-connection.ts";
 import { nativeProtocol } from "../protocols/native.ts";
-import { type LimitSettings, UNLIMITED } from "./limits.ts";
+import type { LimitSettings } from "./settings.ts";
 
 function houseWith(limits: Partial<LimitSettings>): CoreHouse {
   return buildCore({ settings: { limits: { ...UNLIMITED, ...limits } } });

@@ -6,52 +6,13 @@ import type { Clock } from "../base/clock.ts";
 import { placeOf } from "../base/address-list.ts";
 import { Disconnect, ReplyError } from "../base/failures.ts";
 import { TokenBuckets } from "../base/token-bucket.ts";
+import { Allowance } from "./allowance.ts";
 import type { Session } from "./model.ts";
 import type { Sessions } from "./sessions.ts";
-
-/** Infinity: no limit. */
-export interface LimitSettings {
-  readonly commandsPerSecond: number;
-  readonly bytesPerSecond: number;
-  readonly publishesPerSecond: number;
-  /** What may come at once: the rate for so many seconds. */
-  readonly burstSeconds: number;
-  readonly messageBytesMax: number;
-  readonly connectionsPerAddressMax: number;
-  readonly connectionsPerUserMax: number;
-  readonly publishesPerSecondPerAddress: number;
-  readonly publishesPerSecondPerUser: number;
-  /** Addresses that are no client's: the limits per address do not hold for them. */
-  readonly isExempt: (address: string) => boolean;
-}
-
-export const UNLIMITED: LimitSettings = {
-  commandsPerSecond: Infinity,
-  bytesPerSecond: Infinity,
-  publishesPerSecond: Infinity,
-  burstSeconds: 1,
-  messageBytesMax: Infinity,
-  connectionsPerAddressMax: Infinity,
-  connectionsPerUserMax: Infinity,
-  publishesPerSecondPerAddress: Infinity,
-  publishesPerSecondPerUser: Infinity,
-  isExempt: () => false,
-};
+import type { LimitSettings } from "./settings.ts";
 
 /** How long one who is one too many from its address is asked to stay away. */
 const CROWDED_AFTER_MS = 30_000;
-
-/** What a session has left. There while it is used: a session that is silent for a ping's time loses it, and begins with a whole one. */
-export class Allowance {
-  refused = 0;
-
-  constructor(
-    public commands: number,
-    public bytes: number,
-    public publishes: number,
-    public filledAt: number,
-  ) {}
-}
 
 /** A limit that is reached, as the client is told; short, since a close frame has little room. */
 interface Refusal {

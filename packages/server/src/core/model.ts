@@ -14,7 +14,7 @@ import type { Connection, Fanout, Frame } from "../ports/connection.ts";
 import type { RequestView, SessionHandle } from "../ports/gateway.ts";
 import type { Framer, Protocol } from "../ports/protocol.ts";
 import type { Lanes } from "./lanes.ts";
-import type { Allowance } from "./limits.ts";
+import type { Allowance } from "./allowance.ts";
 import type { ChannelOptions } from "./settings.ts";
 import type { Json } from "@longwire/protocol";
 

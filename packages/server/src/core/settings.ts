@@ -1,7 +1,5 @@
 /** What the core is told at its start: limits and times, already validated. The app makes it from the configuration. */
 
-import type { LimitSettings } from "./limits.ts";
-
 /** Who may do something: see SPEC.md, group NS. */
 export type Who = "everybody" | "signed-in" | "token" | "owner" | "hook" | "nobody";
 
@@ -22,6 +20,22 @@ export interface ChannelOptions {
   readonly bareEcho: boolean;
   /** Whether what clients publish is escaped for HTML. */
   readonly escapeHtml: boolean;
+}
+
+/** How much one session, one address, one user may ask for. Infinity: no limit. */
+export interface LimitSettings {
+  readonly commandsPerSecond: number;
+  readonly bytesPerSecond: number;
+  readonly publishesPerSecond: number;
+  /** What may come at once: the rate for so many seconds. */
+  readonly burstSeconds: number;
+  readonly messageBytesMax: number;
+  readonly connectionsPerAddressMax: number;
+  readonly connectionsPerUserMax: number;
+  readonly publishesPerSecondPerAddress: number;
+  readonly publishesPerSecondPerUser: number;
+  /** Addresses that are no client's: the limits per address do not hold for them. */
+  readonly isExempt: (address: string) => boolean;
 }
 
 export interface Settings {

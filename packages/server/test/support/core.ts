@@ -14,8 +14,7 @@ import { ReplyError } from "../../src/base/failures.ts";
 import { Turn } from "../../src/base/turn.ts";
 import type { Logger } from "../../src/base/log.ts";
 import { type CoreParts, createCore } from "../../src/core/core.ts";
-import { UNLIMITED } from "../../src/core/limits.ts";
-import type { ChannelOptions, Settings } from "../../src/core/settings.ts";
+import type { ChannelOptions, LimitSettings, Settings } from "../../src/core/settings.ts";
 import { openMemoryEngine } from "../../src/engines/memory/engine.ts";
 import type { Authority, Identity } from "../../src/ports/authority.ts";
 import type { Broker, Sink } from "../../src/ports/broker.ts";
@@ -49,6 +48,19 @@ export const PERSONAL: ChannelOptions = {
   publish: "token",
   presence: "owner",
   history: "owner",
+};
+
+export const UNLIMITED: LimitSettings = {
+  commandsPerSecond: Infinity,
+  bytesPerSecond: Infinity,
+  publishesPerSecond: Infinity,
+  burstSeconds: 1,
+  messageBytesMax: Infinity,
+  connectionsPerAddressMax: Infinity,
+  connectionsPerUserMax: Infinity,
+  publishesPerSecondPerAddress: Infinity,
+  publishesPerSecondPerUser: Infinity,
+  isExempt: () => false,
 };
 
 export const SETTINGS: Settings = {
