@@ -17,7 +17,9 @@ export function cookieParts(config: Config): CookieParts {
   const isUsed = cookie !== undefined || (asksWhoConnects(config) && hookHeaders.includes("cookie"));
   return {
     // Where no token could be checked, a header is for somebody else.
-    credentials: checksTokens(config) ? credentialReader({ cookie, trusted }) : (_, handshake) => handshake,
+    credentials: checksTokens(config)
+      ? credentialReader({ cookie, trusted, hasOtherBearers: asksWhoConnects(config) })
+      : (_, handshake) => handshake,
     mayUseCookies: isUsed ? trusted : () => false,
   };
 }

@@ -17,15 +17,20 @@ export interface CredentialOptions {
   readonly cookie: string | undefined;
   /** Whether pages of this origin may use it: listed or the server's own. */
   readonly trusted: (origin: string, host: string | null) => boolean;
+  /** The application is asked who connects, and may give out bearer tokens of its own: only what looks like a JWT is for us. */
+  readonly hasOtherBearers: boolean;
 }
 
 export type CredentialReader = (request: Request, handshake: Handshake) => Handshake;
 
 /** Adds to the handshake the token that stands in a header or a cookie. */
-export function credentialReader({ cookie, trusted }: CredentialOptions): CredentialReader {
+export function credentialReader({ cookie, trusted, hasOtherBearers }: CredentialOptions): CredentialReader {
   return (request, handshake) => {
     if (handshake.token !== undefined) return handshake;
-    const token = bearerOf(request) ?? (cookie === undefined ? undefined : cookieOf(request, cookie, trusted));
+    const bearer = bearerOf(request);
+    const isOurs = !hasOtherBearers || bearer?.split(".").length === 3;
+    const token =
+      (isOurs ? bearer : undefined) ?? (cookie === undefined ? undefined : cookieOf(request, cookie, trusted));
     return token === undefined ? handshake : { ...handshake, requestToken: token };
   };
 }
