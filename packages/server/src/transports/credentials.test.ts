@@ -9,6 +9,10 @@ function tokenIn(headers: Readonly<Record<string, string>>, hasOtherBearers = fa
   return read(new Request("http://gateway/ws", { headers }), { channels: [] }).requestToken;
 }
 
+function inCookie(cookie: string): string | undefined {
+  return tokenIn({ origin: "https://ours", cookie });
+}
+
 describe("[CO-19] [CO-20] a token in the request's headers", () => {
   test("where the application gives out bearer tokens of its own, only a JWT is one of ours", () => {
     expect(tokenIn({ authorization: "Bearer 1|abc" })).toBe("1|abc");
@@ -19,7 +23,6 @@ describe("[CO-19] [CO-20] a token in the request's headers", () => {
   });
 
   test("cookies of every spelling are read without harm", () => {
-    const inCookie = (cookie: string): string | undefined => tokenIn({ origin: "https://ours", cookie });
     expect(inCookie(`a=1; t=${JWT}; b=2`)).toBe(JWT);
     expect(inCookie(`t = ${JWT} `)).toBe(JWT);
     expect(inCookie(`t="${JWT}"`)).toBe(JWT);
