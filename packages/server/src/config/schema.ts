@@ -274,7 +274,7 @@ export const SERVER_OPTIONS = {
   origins: option(
     list(originEntry, { allowed: "a list of origins", plainWords: true }),
     [],
-    'Origins whose pages may connect, such as `https://example.com`; `https://*.example.com` stands for its sub-domains at any depth and not for itself, `null` for pages without an origin (files, sandboxed frames), `*` for all. Empty: the same origin, and on loopback any loopback origin.',
+    "Origins whose pages may connect, such as `https://example.com`; `https://*.example.com` stands for its sub-domains at any depth and not for itself, `null` for pages without an origin (files, sandboxed frames), `*` for all. Empty: the same origin, and on loopback any loopback origin.",
   ),
   trustedProxies: option(
     list(addressRange, { allowed: "a list of addresses and ranges", plainWords: true }),

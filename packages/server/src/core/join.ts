@@ -27,7 +27,10 @@ export async function join(core: Core, session: Session, request: JoinRequest): 
   if (session.state !== "open") return;
   if (session.subscription(channel) !== undefined) throw new ReplyError("alreadySubscribed", channel);
   if (session.subscriptions.length >= core.settings.subscriptionsMax) {
-    throw new ReplyError("limit", `at most ${core.settings.subscriptionsMax} subscriptions per session (subscriptionsMax)`);
+    throw new ReplyError(
+      "limit",
+      `at most ${core.settings.subscriptionsMax} subscriptions per session (subscriptionsMax)`,
+    );
   }
   const subscription = core.hub.add(session, channel, request);
   let answered = false;
