@@ -61,6 +61,13 @@ export function listenTcp(parts: TcpListenerParts): TCPSocketListener<TcpConnect
         const terms = refusal === undefined ? handshake : { channels: [], refusal };
         connection.session = gateway.open(connection, protocol, terms);
       },
+      // With it `open` comes before the handshake, without it after (measured): one that never finishes must have a session that is watched.
+      ...(tls !== undefined && {
+        handshake(socket: Socket<TcpConnection>, isGood: boolean) {
+          // What was written before is ours to write again. One that has failed is closed by the runtime.
+          if (isGood) socket.data.drained();
+        },
+      }),
       data: (socket, bytes) => socket.data.received(bytes),
       drain: (socket) => socket.data.drained(),
       end: (socket) => socket.data.ended(),

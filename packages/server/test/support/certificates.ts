@@ -33,7 +33,7 @@ export function makeCertificate(
 }
 
 /** A folder for them, which is removed by `remove`. */
-export function certificateFolder(): { readonly folder: string; remove(): void } {
+export function certificateFolder(): { readonly folder: string; readonly remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), "longwire-tls-"));
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
