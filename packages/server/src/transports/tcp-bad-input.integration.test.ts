@@ -115,6 +115,23 @@ describe("json", () => {
   });
 });
 
+// Browsers send a page's text to any port of any machine they reach, this one included (inter-protocol exploitation); no origin was asked for.
+for (const framing of ["json", "text"] as const) {
+  test(`[TC-5] a page that posts lines to the port of ${framing} has said nothing there`, async () => {
+    const before = await published();
+    const body = '{"type":"publish","channel":"bad","data":"from a page"}\nfrom a page\n';
+    const request = fetch(`http://127.0.0.1:${ports[framing]}/`, { method: "POST", body });
+    expect(await request.then(String, () => "no answer")).toBe("no answer");
+    await nobodyElseNoticed();
+    await sessionsBecome(1);
+    expect(await published()).toEqual(before);
+    if (framing === "json") {
+      const answer = await send("json", "GET / HTTP/1.1\r\n", body);
+      expect(disconnectIn(answer)).toMatchObject({ code: 4104, reason: expect.stringContaining("HTTP") });
+    }
+  });
+}
+
 describe("text", () => {
   test("[TC-4] a line without end, a NUL and bytes that are no UTF-8 end it; nothing of them is published", async () => {
     const noText = Uint8Array.of(97, 0xff, 10);

@@ -91,7 +91,7 @@ export class TcpConnection implements Connection, TurnMember {
   #isOver = false;
   #isSending = false;
   #isHalfClosed = false;
-  /** Until the first packet is whole, the client may turn out to speak TLS. */
+  /** Until the first packet is looked at, the client may turn out to speak something else. */
   #isNew = true;
 
   constructor(
@@ -179,6 +179,10 @@ export class TcpConnection implements Connection, TurnMember {
     }
     try {
       for (let packet = this.#reader.next(); packet !== null; packet = this.#reader.next()) {
+        if (this.#isNew && speaksHttp(packet)) {
+          gateway.violated(this.#opened, "badRequest", "this port speaks no HTTP");
+          return;
+        }
         this.#isNew = false;
         const message = framing.decode(packet);
         // It may be its last: then the reader has nothing left.
@@ -288,4 +292,12 @@ export class TcpConnection implements Connection, TurnMember {
 /** A TLS record of a handshake, version 3.x (RFC 8446 section 5.1): no framing of ours has a message that begins so. */
 function speaksTls(bytes: Uint8Array): boolean {
   return bytes[0] === 0x16 && bytes[1] === 0x03;
+}
+
+/**
+ * The first line of a request: a browser, which any page can make send a body of lines to any port. It names the page's origin, and what the
+ * HTTP port would refuse for it must not be carried out here.
+ */
+function speaksHttp(packet: Uint8Array): boolean {
+  return /^\w+ \S+ HTTP\/\d\.\d\r?\n$/.test(Buffer.from(packet).toString("latin1"));
 }
