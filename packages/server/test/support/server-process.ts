@@ -19,7 +19,7 @@ export interface ServerProcess extends Pick<TestServer, "url" | "dataDir" | "api
   readonly exited: Promise<number>;
   /** What it has written to standard output and standard error since its last start. */
   readonly output: () => string;
-  kill(signal: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGSTOP" | "SIGCONT"): void;
+  kill(signal: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGSTOP" | "SIGCONT"): void;
   /** Starts it (again); resolves when it is ready. */
   start(flags?: Flags): Promise<void>;
   remove(): Promise<void>;
