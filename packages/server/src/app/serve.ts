@@ -125,7 +125,7 @@ class House {
     const { host } = this.posture;
     const { gateway } = this.parts;
     const answers = this.#answers();
-    const shared = { config, host, gateway, clock: systemClock };
+    const shared = { config, host, gateway, clock: systemClock, log: this.log };
     this.ports.push(new WebPort({ ...shared, option: "port" }, tls, answers.main));
     if (config.presets.includes("swoole"))
       this.ports.push(new WebPort({ ...shared, option: "swoolePort" }, tls, answers.swoole));

@@ -3,7 +3,9 @@ import type { Server } from "bun";
 import type { Clock, Timer } from "../base/clock.ts";
 import { handOver } from "../base/handover.ts";
 import { findListeners, openLibrary } from "../base/libc.ts";
+import type { Logger } from "../base/log.ts";
 import { type Config, environmentName, flagName } from "../config/schema.ts";
+import { failureAnswer, replyErrorOf } from "../http/answers.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import { type WebSocketConnection, WebSocketFanout, webSocketHandler } from "../transports/websocket.ts";
 import { portErrorOf } from "./port-error.ts";
@@ -21,6 +23,7 @@ export interface WebPortParts {
   readonly option: "port" | "swoolePort";
   readonly gateway: Gateway;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** A server, and what answers on it, which a reload replaces. */
@@ -120,7 +123,7 @@ export class WebPort {
   }
 
   #open(hostname: string, port: number, tls: TlsFiles | undefined): Behind {
-    const { config, gateway } = this.parts;
+    const { config, gateway, log } = this.parts;
     const fanout = new WebSocketFanout(config.perMessageDeflate);
     const listening = listeners(port);
     const behind = { answer: this.#make(fanout) };
@@ -139,6 +142,8 @@ export class WebPort {
       maxRequestBodySize: config.bodyBytesMax * 2,
       websocket: webSocketHandler(gateway, config.messageBytesMax, config.perMessageDeflate),
       fetch: (request, own) => behind.answer(request, own),
+      // A bug. By itself the runtime would print a piece of our source, past the log, and answer without JSON.
+      error: (error) => failureAnswer(replyErrorOf(error, log, {})),
     });
     fanout.attach(server);
     const fd = listeners(server.port ?? port).find((one) => !listening.includes(one));

@@ -345,6 +345,13 @@ describe("failures", () => {
     expect(JSON.stringify(api.errors[0])).not.toContain("key-of-all");
   });
 
+  test("[ST-8] what is logged of a request has no query: a secret may stand there by mistake", async () => {
+    api.control.fail("channels", new TypeError("a bug"));
+    await api.call("GET", "/api/channels?prefix=token-by-mistake");
+    expect(api.errors).toMatchObject([{ method: "GET", path: "/api/channels" }]);
+    expect(JSON.stringify(api.errors)).not.toContain("token-by-mistake");
+  });
+
   test("[AP-18] readiness says why not", async () => {
     const unready = startApi({ health: () => ({ ready: false, reason: "the disk is full" }) });
     const { status, body } = await unready.call("GET", "/readyz", undefined, { key: null });

@@ -75,7 +75,9 @@ export function createHttp(parts: HttpParts): (request: Request) => Promise<Resp
       if (value instanceof Response) return value;
       return value === undefined ? emptyAnswer() : jsonAnswer(value);
     } catch (error) {
-      return failureAnswer(replyErrorOf(error, parts.log, { method: request.method, url: request.url }));
+      // Without the query: clients have been seen to put a token or a key there.
+      const { path } = splitUrl(request.url);
+      return failureAnswer(replyErrorOf(error, parts.log, { method: request.method, path }));
     }
   };
 }
