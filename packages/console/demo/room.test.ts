@@ -137,6 +137,7 @@ test("a room without a right to its history is entered all the same", async () =
     },
   );
   await rig.connect();
+  await settle();
   expect(told).toEqual(["began", "noHistory"]);
   expect(rig.server.last.sent("subscribe")[0]?.since).toBe("latest");
   rig.server.last.send({ type: "unsubscribed", channel: "demo:x", code: 118, reason: "closed" });
