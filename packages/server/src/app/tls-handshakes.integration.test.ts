@@ -64,6 +64,12 @@ function overOf(socket: Socket, drip?: Buffer): Promise<void> {
   });
 }
 
+const plain = (port: number, first: Buffer, drip?: Buffer) => (): Promise<void> => {
+  const socket = connect(port, "127.0.0.1");
+  socket.write(first);
+  return overOf(socket, drip);
+};
+
 test(
   "[TL-7] silence, half a hello, one byte after another, a finished handshake and then nothing: all end in time, and others get everything",
   async () => {
@@ -73,11 +79,6 @@ test(
     const paying = await Promise.all(
       KINDS.map((kind) => kind.open(targetOf(server), { subscribe: [{ channel: "news" }] })),
     );
-    const plain = (port: number, first: Buffer, drip?: Buffer) => (): Promise<void> => {
-      const socket = connect(port, "127.0.0.1");
-      socket.write(first);
-      return overOf(socket, drip);
-    };
     const secure = (port: number, first: string) => (): Promise<void> => {
       const socket = connectTls({ port, host: "127.0.0.1", ca });
       socket.write(first);

@@ -7,7 +7,7 @@
  *     await server.start();                    // again, on the same port and data
  *     await server.remove();                   // ends it, removes the data
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { apiOf, argumentsOf, type Flags, signToken, type TestServer } from "./server.ts";
@@ -56,7 +56,9 @@ async function spawn(
 ): Promise<ServerProcess> {
   const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
   const port = flags["port"] ?? String(freePort());
-  const url = `http://127.0.0.1:${port}`;
+  const certificate = flags["tls-cert"];
+  const url = `${certificate === undefined ? "http" : "https"}://127.0.0.1:${port}`;
+  const caOf = (): string | undefined => (certificate === undefined ? undefined : readFileSync(certificate, "utf8"));
   let output = "";
   let child: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
 
@@ -73,7 +75,7 @@ async function spawn(
   const server: ServerProcess = {
     url,
     dataDir,
-    ...apiOf(() => url),
+    ...apiOf(() => url, caOf),
     token: signToken,
     get pid() {
       return running().pid;
@@ -99,7 +101,7 @@ async function spawn(
       void collect(child.stderr);
       for (let round = 0; round < 1000; round++) {
         if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}: ${output}`);
-        const ready = await fetch(`${url}/readyz`)
+        const ready = await fetch(`${url}/readyz`, certificate === undefined ? {} : { tls: { ca: caOf() } })
           .then((response) => response.ok)
           .catch(() => false);
         if (ready) return;
