@@ -7,10 +7,9 @@ import { Turn } from "../base/turn.ts";
 import { nativeProtocol } from "../protocols/native.ts";
 import { longPollTransport } from "./long-poll.ts";
 
-/** All that a poll wants of the runtime. */
-const RUNTIME = { requestIP: () => null, timeout: () => undefined } as unknown as Server<unknown>;
-
 interface PollHouse extends CoreHouse {
+  /** How the runtime's idle timers were set, in seconds; 0: off. */
+  readonly timeouts: readonly number[];
   /** The answer is undefined while the poll waits. */
   poll(query: string, signal?: AbortSignal): { answer: PollAnswer | undefined };
 }
@@ -23,13 +22,19 @@ interface PollAnswer {
 
 function pollHouse(options: CoreHouseOptions = {}): PollHouse {
   const house = buildCore(options);
+  const timeouts: number[] = [];
+  /** All that a poll wants of the runtime. */
+  const runtime = {
+    requestIP: () => null,
+    timeout: (_request: Request, seconds: number) => void timeouts.push(seconds),
+  } as unknown as Server<unknown>;
   const transport = longPollTransport({
     gateway: house.gateway,
     turn: new Turn(),
     clock: house.clock,
     limits: { channelsMax: 100, bodyBytesMax: 10_000, credentials: (_, handshake) => handshake },
     compression: false,
-    waitSecondsMax: 60,
+    waitSecondsMax: 3600,
     answerBytesMax: (options.settings?.queueBytesMax ?? 1024 * 1024) / 2,
     draining: () => false,
     viewer: undefined,
@@ -38,10 +43,11 @@ function pollHouse(options: CoreHouseOptions = {}): PollHouse {
   });
   return {
     ...house,
+    timeouts,
     poll(query, signal) {
       const waiting: { answer: PollAnswer | undefined } = { answer: undefined };
       const request = new Request(`http://localhost/poll?${query}`, signal === undefined ? {} : { signal });
-      void transport(request, RUNTIME, query).then(async (response) => {
+      void transport(request, runtime, query).then(async (response) => {
         const text = await response.text();
         const { cursor = "", frames = [] } = (text === "" ? {} : JSON.parse(text)) as {
           cursor?: string;
@@ -176,4 +182,17 @@ test("[OW-8] a client that goes away ends its session: before the opening is don
   await settle();
   expect(await house.control.stats()).toMatchObject({ sessions: 0, subscriptions: 0, channels: 0 });
   expect(house.errors).toEqual([]);
+});
+
+// Left without a timer, the connection of a client that vanishes between two polls stays open for ever.
+test("[LP-3] the runtime's timer ends an idle connection after the answer, however long the poll was allowed to wait", async () => {
+  const house = pollHouse();
+  const poll = house.poll("channels=a&quiet=true&wait=60");
+  await settle();
+  expect(house.timeouts).toEqual([120]);
+  const long = house.poll("channels=a&quiet=true&wait=3600");
+  await settle();
+  expect(house.timeouts).toEqual([120, 0]);
+  await house.publish("a", 1);
+  expect([poll.answer?.status, long.answer?.status, house.timeouts]).toEqual([200, 200, [120, 0, 60]]);
 });

@@ -238,12 +238,13 @@ class LongPolls {
     if (parameters.has("frames")) throw new Disconnect("badRequest", "frames: a poll has no bare form");
     const waitSeconds = readWait(parameters.get("wait"), this.parts.waitSecondsMax);
     if (draining()) throw new Disconnect("shutdown");
+    const idleSeconds = runtimeSeconds(waitSeconds);
     const connection = new PollConnection(
       this,
       compression && takesGzip(request.headers.get("accept-encoding")),
       clientAddress(this.parts.forwarded, request, server),
       handshake.since instanceof Map ? (parameters.get("since") ?? "") : "",
-      answerWith,
+      idleSeconds > 0 ? answerWith : armed(request, server, answerWith),
     );
     const { signal } = request;
     if (signal.aborted) {
@@ -251,7 +252,7 @@ class LongPolls {
       return undefined;
     }
     signal.addEventListener("abort", connection);
-    server.timeout(request, runtimeSeconds(waitSeconds));
+    server.timeout(request, idleSeconds);
     const shown = withView(handshake, this.parts.viewer, request, "poll", query);
     const session = gateway.open(connection, quiet ? this.#protocol.quiet : this.#protocol.loud, shown);
     connection.session = session;
@@ -289,7 +290,20 @@ function readWait(text: string | null, max: number): number {
   return seconds;
 }
 
+/** 0: none, since the runtime cannot count so far. */
 function runtimeSeconds(waitSeconds: number): number {
   const seconds = Math.ceil(waitSeconds) + BETWEEN_POLLS_SECONDS;
   return seconds > RUNTIME_SECONDS_MAX ? 0 : seconds;
+}
+
+/** Arms the runtime's timer with the answer, where it could not be before: such a poll holds its request for as long as it waits. */
+function armed(
+  request: Request,
+  server: Server<unknown>,
+  answerWith: (response: Response) => void,
+): (response: Response) => void {
+  return (response) => {
+    server.timeout(request, BETWEEN_POLLS_SECONDS);
+    answerWith(response);
+  };
 }
