@@ -87,6 +87,8 @@ const BROKEN_PIPE_STATUS = 141;
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(BROKEN_PIPE_STATUS);
+  // The terminal is gone. A server still has to stop in order.
+  if (error.code === "EIO") return;
   throw error;
 });
 

@@ -167,3 +167,26 @@ test("[TL-5] a renewed certificate by signal alone: the configuration is the sam
   // Nothing has changed since: nothing is renewed.
   expect(await reload("reloaded")).not.toHaveProperty("certificate");
 });
+
+test("[ST-6] a terminal that is closed sends the same signal, and means a stop", async () => {
+  write(BASE);
+  server = await spawn();
+  const { promise: listening, resolve } = Promise.withResolvers<void>();
+  let text = "";
+  const child = Bun.spawn(
+    [process.execPath, join(import.meta.dir, "main.ts"), "serve", "--port=0", "--tcp-port=off", "--engine=memory"],
+    {
+      cwd: folder,
+      env: { PATH: process.env["PATH"] },
+      terminal: {
+        data(_terminal, bytes) {
+          text += Buffer.from(bytes).toString();
+          if (text.includes("listening")) resolve();
+        },
+      },
+    },
+  );
+  await listening;
+  child.terminal?.close();
+  expect(await child.exited).toBe(0);
+});

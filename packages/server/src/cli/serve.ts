@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { type RunningGateway, startGateway } from "../app/serve.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/failures.ts";
@@ -33,19 +34,34 @@ Every option of the configuration is a flag: channels.historySize is --channels-
       again: () => gateway?.hurry(),
       last: () => process.exit(EXIT.cannot),
     });
+    const isAtTerminal = process.stdin.isTTY;
     const reload = (): void => {
-      if (gateway !== undefined) reloadInto(gateway, read, log);
+      // The same signal says that the terminal was closed: whoever started it there has gone.
+      if (isAtTerminal && !hasTerminal()) signals.receive();
+      else if (gateway !== undefined) reloadInto(gateway, read, log);
     };
     // From the beginning: a signal during the start must end it too, in order, once it is up.
     process.on("SIGTERM", () => signals.receive());
     process.on("SIGINT", () => signals.receive());
-    process.on("SIGHUP", reload);
+    // A moment later: the terminal is taken away after the signal is sent.
+    process.on("SIGHUP", () => void systemClock.after(HANGUP_MS, reload));
     gateway = await startGateway(config, log);
     await signals.first;
     await gateway.stop();
     return EXIT.ok;
   },
 };
+
+const HANGUP_MS = 50;
+
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync("/dev/tty", "r"));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A configuration that cannot be used is told in the log, and the server goes on as it was. */
 function reloadInto(gateway: RunningGateway, read: () => Config, log: LeveledLogger): void {
