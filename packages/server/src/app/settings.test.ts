@@ -88,9 +88,11 @@ test("[HK-7] whom the application keeps out of a channel is kept from reading it
 });
 
 test("[HK-2] the application is asked who connects once it has an address, unless it is not to be", () => {
-  const askConnect = (...argv: readonly string[]): string => settings({}, ...argv).askConnect;
-  expect(askConnect()).toBe("never");
-  expect(askConnect("--hook-connect", "always")).toBe("never");
-  expect(askConnect("--hook-url", "http://127.0.0.1:1/")).toBe("without-token");
-  expect(askConnect("--hook-url", "http://127.0.0.1:1/", "--hook-connect", "never")).toBe("never");
+  const asked: readonly (readonly [string, ...string[]])[] = [
+    ["never"],
+    ["never", "--hook-connect", "always"],
+    ["without-token", "--hook-url", "http://127.0.0.1:1/"],
+    ["never", "--hook-url", "http://127.0.0.1:1/", "--hook-connect", "never"],
+  ];
+  for (const [when, ...argv] of asked) expect(settings({}, ...argv).askConnect).toBe(when as never);
 });

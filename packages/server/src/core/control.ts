@@ -227,7 +227,10 @@ export class CoreControl implements Control {
     const whole = Object.fromEntries(merged);
     const { publicationBytesMax } = this.core.settings;
     if (Buffer.byteLength(JSON.stringify(whole)) > publicationBytesMax)
-      throw new ReplyError("tooLarge", `the data of a session may have at most ${publicationBytesMax} bytes (publicationBytesMax)`);
+      throw new ReplyError(
+        "tooLarge",
+        `the data of a session may have at most ${publicationBytesMax} bytes (publicationBytesMax)`,
+      );
     await this.putSessionData(id, whole);
     return session.luggage.data;
   }

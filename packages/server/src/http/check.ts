@@ -87,5 +87,10 @@ function requireSize(text: string, limits: ValueLimits, path?: string): void {
   // A UTF-16 unit is at most three bytes: most texts need not be counted.
   if (text.length * 3 <= limits.publicationBytesMax) return;
   if (Buffer.byteLength(text) <= limits.publicationBytesMax) return;
-  throw new ReplyError("tooLarge", `at most ${limits.publicationBytesMax} bytes of JSON (publicationBytesMax)`, undefined, path);
+  throw new ReplyError(
+    "tooLarge",
+    `at most ${limits.publicationBytesMax} bytes of JSON (publicationBytesMax)`,
+    undefined,
+    path,
+  );
 }

@@ -7,7 +7,7 @@ import { takesGzip } from "../wire/gzip.ts";
 import { answering, type OneWayProtocol, type OpeningLimits, readOpening, refusalAnswer } from "./opening.ts";
 import { type RequestViewer, withView } from "./request-view.ts";
 import type { ForwardedReader } from "./client-address.ts";
-import { encodeText, SharedWrites, streamConnection, type StreamKind } from "./stream.ts";
+import { framedWith, SharedWrites, streamConnection, type StreamKind } from "./stream.ts";
 import { TurnFanout } from "./turn-fanout.ts";
 
 export interface HttpStreamParts {
@@ -27,12 +27,13 @@ export type HttpStreamTransport = (request: Request, server: Server<unknown>, qu
 
 const HEADERS = { "content-type": "application/x-ndjson; charset=utf-8" };
 
+const lines = framedWith("\n");
+
 export function httpStreamTransport(parts: HttpStreamParts): HttpStreamTransport {
   const { gateway, turn } = parts;
-  const framed = (frames: readonly (string | Uint8Array)[]): Uint8Array => encodeText(frames, "\n");
   const kindOf = (gzip: boolean): StreamKind => ({
     gateway,
-    fanout: new TurnFanout(turn, framed),
+    fanout: new TurnFanout(turn, lines),
     gzip,
     shared: new SharedWrites(),
     heartbeat: new TextEncoder().encode("\n"),

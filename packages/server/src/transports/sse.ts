@@ -17,7 +17,7 @@ import {
 } from "./opening.ts";
 import { type RequestViewer, withView } from "./request-view.ts";
 import type { ForwardedReader } from "./client-address.ts";
-import { encodeText, SharedWrites, streamConnection, type StreamKind } from "./stream.ts";
+import { framedWith, SharedWrites, streamConnection, type StreamKind } from "./stream.ts";
 import { TurnFanout } from "./turn-fanout.ts";
 
 export interface SseParts {
@@ -44,14 +44,15 @@ export type SseTransport = (
 
 const HEADERS = { "content-type": "text/event-stream; charset=utf-8" };
 
+const joined = framedWith("");
+
 const encoder = new TextEncoder();
 
 export function sseTransport(parts: SseParts): SseTransport {
   const { gateway, turn, retryMs } = parts;
-  const framed = (frames: readonly (string | Uint8Array)[]): Uint8Array => encodeText(frames, "");
   const kindOf = (gzip: boolean): StreamKind => ({
     gateway,
-    fanout: new TurnFanout(turn, framed),
+    fanout: new TurnFanout(turn, joined),
     gzip,
     shared: new SharedWrites(),
     heartbeat: encoder.encode(COMMENT),

@@ -35,11 +35,13 @@ const AFTERWARDS_SECONDS = 30;
 
 const encoder = new TextEncoder();
 
-/** One byte array for a text; cheaper than an array each. */
-export function encodeText(frames: readonly Frame[], end: string): Uint8Array {
-  let text = "";
-  for (const frame of frames) text += frame + end;
-  return encoder.encode(text);
+/** Joins frames, each with this end, to one byte array: cheaper than an array each. */
+export function framedWith(end: string): (frames: readonly Frame[]) => Uint8Array {
+  return (frames) => {
+    let text = "";
+    for (const frame of frames) text += frame + end;
+    return encoder.encode(text);
+  };
 }
 
 /** One piece stays the array that it is: others may share it. */
@@ -221,9 +223,8 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
     if (typeof taken !== "object") return;
     this.#isFull = true;
     this.#queueBytes += bytes.length;
-    const done = (): void => this.#taken(bytes.length);
-    // A client that went away is told by `cancel`.
-    taken.then(done, done);
+    // Settled in either way: a client that went away is told by `cancel`.
+    void taken.catch(() => 0).then(() => this.#taken(bytes.length));
   }
 
   /** The client's side has room again. */
