@@ -24,7 +24,7 @@ export class Cursors {
     if (session.protocol.cursorApart !== true || session.state !== "open") return undefined;
     this.outbox.flush(session);
     const { subscriptions } = session;
-    if (subscriptions.length === 0) return undefined;
+    if (subscriptions.length === 0) return "";
     if (this.#isLast(subscriptions)) return this.#lastCursor;
     if (subscriptions.some((subscription) => offsetOf(subscription) < 0)) return undefined;
     const cursor = encodeCursor(new Map(subscriptions.map(positionOf)));

@@ -61,8 +61,8 @@ export interface Gateway {
   heard(session: SessionHandle): void;
   /**
    * The session's positions up to what was handed to the connection, as a cursor: frames that still wait for the end of the turn are handed
-   * over first. Undefined while the protocol carries cursors in its frames, or some subscription has not been answered yet. More channels
-   * than a cursor holds end the session.
+   * over first. Empty while there is no subscription; undefined while the protocol carries cursors in its frames, or some subscription has not
+   * been answered yet. More channels than a cursor holds end the session.
    */
   cursor(session: SessionHandle): string | undefined;
   /** The client did what its transport forbids: say goodbye. `detail` is added to the reason. */

@@ -164,6 +164,34 @@ test("[LP-1] while a backend's channel is being subscribed the answer waits a mo
   await settle();
 });
 
+// Without a cursor the next poll would begin with what comes then, and nobody would know of what came in between.
+test("[LP-1] the first poll too waits a moment for a position that a backend's channel has not got yet", async () => {
+  const { promise: subscribed, resolve: subscribe } = Promise.withResolvers<void>();
+  const house: PollHouse = pollHouse({
+    wrap: {
+      sink: (hub) => hub,
+      broker: (inner) =>
+        brokerWith(inner, {
+          async subscribe(channel) {
+            // The user is there, and the poll not yet answered.
+            if (channel === "a") void house.control.subscribeUser("bob", "slow");
+            if (channel === "slow") await subscribed;
+            return inner.subscribe(channel);
+          },
+        }),
+    },
+  });
+  const poll = house.poll(`channels=a&token=bob`);
+  await settle();
+  expect(poll.answer).toBeUndefined();
+  subscribe();
+  await settle();
+  expect([...(poll.answer?.positions?.keys() ?? [])].toSorted()).toEqual(["@bob", "a", "slow"]);
+  const empty = house.poll("token=%7B%7D&wait=0");
+  await settle();
+  expect(empty.answer?.positions).toBeUndefined();
+});
+
 test("[OW-8] a client that goes away ends its session: before the opening is done, while it waits, when it is being answered", async () => {
   const house = pollHouse();
   for (const turns of [0, 1, 20]) {

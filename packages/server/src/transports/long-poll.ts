@@ -167,7 +167,7 @@ class PollConnection implements Connection, WheelItem, EventListenerObject {
   answer(): void {
     const isTold = this.#ask();
     // A channel that a backend is just giving the session has no position yet; it will in a moment.
-    if (!isTold && this.phase === "ready" && this.cursor !== "") {
+    if (!isTold && this.phase !== "late" && this.phase !== "done") {
       this.phase = "late";
       this.polls.waits(this, LATE_MS);
       return;
@@ -182,7 +182,8 @@ class PollConnection implements Connection, WheelItem, EventListenerObject {
     const cursor = this.polls.parts.gateway.cursor(this.session);
     this.#asking = false;
     if (cursor === undefined) return false;
-    this.cursor = cursor;
+    // Where nothing is subscribed the one that was brought stays good.
+    if (cursor !== "") this.cursor = cursor;
     return true;
   }
 

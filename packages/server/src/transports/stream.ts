@@ -182,7 +182,7 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
     const cursor = this.session === null ? undefined : this.kind.gateway.cursor(this.session);
     this.#isHolding = false;
     const first = this.#withHeld(bytes);
-    if (cursor === undefined || cursor === this.#cursor) this.#write(first);
+    if (cursor === undefined || cursor === "" || cursor === this.#cursor) this.#write(first);
     else {
       this.#cursor = cursor;
       this.#write(this.kind.shared.joined(first, cursor, cursorFrame));
