@@ -45,10 +45,7 @@ export async function readOpening(
   let handshake = limits.credentials(request, readHandshake(parameters.toString(), limits.channelsMax));
   if (handshake.fault !== undefined) throw new Disconnect("badRequest", handshake.fault);
   const body = request.method === "POST" ? decodeText(await receiveBody(request, limits.bodyBytesMax)) : "";
-  let lines = [...linesOf(parameters.get("commands") ?? ""), ...linesOf(body)];
-  // Before any of them is looked at: a body holds millions of bad ones.
-  const linesMax = limits.channelsMax + 1;
-  if (lines.length > linesMax) throw new Disconnect("badRequest", `at most ${linesMax} frames`);
+  let lines = readLines([parameters.get("commands") ?? "", body], limits.channelsMax + 1);
   const { token, requestToken, session, channels, since } = handshake;
   const asksNothing = lines.length === 0 && channels.length === 0 && session === undefined;
   if (asksNothing && token === undefined && requestToken === undefined) {
@@ -155,9 +152,28 @@ function decodeChannel(segment: string): string {
   }
 }
 
-/** Frames of a body; empty lines are none. */
-export function linesOf(text: string): string[] {
-  return text.split("\n").filter((line) => line.trim() !== "");
+/** All lines, before any of them is looked at: a body holds millions of bad ones. */
+function readLines(texts: readonly string[], linesMax: number): string[] {
+  const lines: string[] = [];
+  for (const text of texts) {
+    for (const line of linesOf(text)) {
+      if (lines.length === linesMax) throw new Disconnect("badRequest", `at most ${linesMax} frames`);
+      lines.push(line);
+    }
+  }
+  return lines;
+}
+
+/** Frames of a body; empty lines are none. One at a time, so that whoever has seen enough need not find the millions behind. */
+export function* linesOf(text: string): Generator<string> {
+  for (let start = 0; start < text.length;) {
+    const next = text.indexOf("\n", start);
+    const end = next < 0 ? text.length : next;
+    // Nothing is cut out for an empty one: a body may be made of them.
+    const line = end === start ? "" : text.slice(start, end);
+    if (line !== "" && line.trim() !== "") yield line;
+    start = end + 1;
+  }
 }
 
 const STATUS: Readonly<Record<string, number>> = { badRequest: 400, refused: 403, replaced: 409, messageTooLarge: 413 };

@@ -42,12 +42,14 @@ export function sendTransport(parts: SendParts): SendTransport {
   return (request, server, query) =>
     answering(async () => {
       const handshake = parts.credentials(request, readSpeaker(query));
-      const lines = linesOf(decodeText(await receiveBody(request, bodyBytesMax)));
+      const body = decodeText(await receiveBody(request, bodyBytesMax));
       if (draining()) throw new Disconnect("shutdown");
       const connection = new SendConnection(clientAddress(parts.forwarded, request, server));
       const session = gateway.open(connection, protocol, withView(handshake, parts.viewer, request, "send", query));
-      for (const line of lines) {
+      for (const line of linesOf(body)) {
         await connection.flowing;
+        // There may be millions more, each of them for nothing.
+        if (connection.isOver) break;
         gateway.receive(session, line);
       }
       await gateway.settled(session);
@@ -81,6 +83,11 @@ class SendConnection implements Connection {
 
   get fanout(): null {
     return null;
+  }
+
+  /** It was sent away: nothing more is carried out. */
+  get isOver(): boolean {
+    return this.#goodbye !== undefined;
   }
 
   send(frames: readonly Frame[]): void {
