@@ -77,7 +77,14 @@ export class Hub implements Sink {
 
   /** The settings have changed: those who follow a channel go by its options of today. */
   reload(): void {
-    for (const channel of this.#channels.values()) channel.options = channelOptions(this.deps.settings, channel.name);
+    for (const channel of this.#channels.values()) {
+      const wasKept = channel.options.historySize > 0;
+      channel.options = channelOptions(this.deps.settings, channel.name);
+      const isKept = channel.options.historySize > 0;
+      // An engine may number what it keeps in another epoch. Of a channel with publications it stays; one without would find it out by its first, too late
+      // for that one.
+      if (wasKept !== isKept && channel.delivered === 0 && channel.starting === null) this.mending.renumber(channel);
+    }
   }
 
   channelNames(): IterableIterator<string> {
