@@ -345,7 +345,7 @@ export const SERVER_OPTIONS = {
   ),
   handshakesPerSecond: option(
     integerOrOff(1, COUNT_MAX),
-    5000,
+    20_000,
     "How many clients may connect per second. As many again wait in a queue of at most one second; the others are answered 503 with `Retry-After`.",
   ),
   loopLagMsMax: option(
