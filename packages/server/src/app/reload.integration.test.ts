@@ -1,7 +1,9 @@
-/** Retentions that a reload changes under subscribers: nobody misses what comes without being told, whatever was kept before. */
+/** Parts that a reload replaces; retentions that it changes under subscribers: nobody misses what comes without being told, whatever was kept before. */
 import { describe, expect, test } from "bun:test";
+import { connectClient } from "../../test/support/ws-client.ts";
 import { targetOf } from "../../test/contracts/transport.ts";
 import { WEBSOCKET } from "../../test/support/peer/transports.ts";
+import { startBackend } from "../../test/support/fake-backend.ts";
 import { startServer } from "../../test/support/server.ts";
 
 describe("[TL-6] a history that is kept from now on, or no more", () => {
@@ -44,4 +46,49 @@ describe("[TL-6] a history that is kept from now on, or no more", () => {
       }
     }
   }
+});
+
+describe("[TL-6] what a reload replaces", () => {
+  test("the backend that is asked; a question under way is answered by whom it was put to", async () => {
+    const [first, second] = [await startBackend(), await startBackend()];
+    const asked = Promise.withResolvers<void>();
+    const answered = Promise.withResolvers<void>();
+    first.answer = async () => {
+      asked.resolve();
+      await answered.promise;
+      return { allow: true, user: "ann" };
+    };
+    second.answer = () => ({ allow: true, user: "bob" });
+    const server = await startServer({ "hook-url": first.url });
+    const early = connectClient(server.url, {});
+    await asked.promise;
+    server.reload({ "hook-url": second.url });
+    const late = await connectClient(server.url, {});
+    answered.resolve();
+    const users = [await early, late].map(({ frames }) => frames.find((frame) => frame.type === "connected")?.user);
+    expect(users).toEqual(["ann", "bob"]);
+    server.reload({ "hook-url": "" });
+    await connectClient(server.url, {});
+    expect([first.asked.length, second.asked.length]).toEqual([1, 1]);
+    await server.stop();
+    await first.stop();
+    await second.stop();
+  });
+
+  test("admission and proxies", async () => {
+    const server = await startServer({});
+    const answer = (): Promise<Response> => fetch(`${server.url}/poll?channel=a&wait=0`);
+    expect((await answer()).status).toBe(200);
+    const bob = await connectClient(server.url, {});
+    server.reload({ "connections-max": "1", "trusted-proxies": "loopback" });
+    expect((await answer()).status).toBe(503);
+    bob.terminate();
+    server.reload({ "connections-max": "1", "connections-per-address-max": "1", "trusted-proxies": "loopback" });
+    server.reload({ "connections-per-address-max": "1", "trusted-proxies": "loopback" });
+    const headers = { "x-forwarded-for": "203.0.113.7" };
+    await connectClient(server.url, { headers });
+    expect(connectClient(server.url, { headers })).rejects.toThrow();
+    await connectClient(server.url, { headers: { "x-forwarded-for": "203.0.113.8" } });
+    await server.stop();
+  });
 });

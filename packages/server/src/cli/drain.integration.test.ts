@@ -23,6 +23,7 @@ async function start(): Promise<{ server: ServerProcess; target: Target }> {
     "channels-publish": "everybody",
     "channels-history-size": "100000",
     "recovery-max": "100000",
+    "queue-bytes-max": String(64 * 1024 ** 2),
   });
   return { server, target: { url: server.url, tcpPort } };
 }
@@ -114,6 +115,8 @@ test("[ST-11] a second signal waits for nobody, and what was acknowledged is kep
   // It never reads its goodbye, and would be waited for.
   const stuck = await WEBSOCKET.open(target, { subscribe: [{ channel: "news" }] });
   stuck.pause();
+  const data = "x".repeat(1_000_000);
+  for (let count = 0; count < 20; count++) await running.publish("news", data);
   await running.publish("kept", "last words");
   running.kill("SIGTERM");
   // One sooner than that is the same signal by another way.
