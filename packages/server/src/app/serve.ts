@@ -173,23 +173,33 @@ class House {
 
   /** New servers with the certificate take the ports over; the old ones go on with their connections. */
   #renew(tls: TlsFiles): void {
-    const opened: { close(): void }[] = [];
-    const opening = <T extends { close(): void }>(next: T): T => {
-      opened.push(next);
+    const waiting = new Set<{ close(): void }>();
+    const opened = <T extends { close(): void }>(next: T): T => {
+      waiting.add(next);
       return next;
     };
+    const listeners = [...this.listeners];
     try {
-      const webs = this.ports.map((port) => opening(port.next(tls)));
-      const tcps = this.listeners.map((one) => (one.tls ? opening(one.next(tls)) : undefined));
-      for (const web of webs) web.take();
-      this.listeners = this.listeners.map((one, index) => tcps[index]?.take() ?? one);
+      const webs = this.ports.map((port) => opened(port.next(tls)));
+      const tcps = this.listeners.map((one) => (one.tls ? opened(one.next(tls)) : undefined));
+      for (const web of webs) {
+        web.take();
+        waiting.delete(web);
+      }
+      for (const [index, tcp] of tcps.entries()) {
+        if (tcp === undefined) continue;
+        listeners[index] = tcp.take();
+        waiting.delete(tcp);
+      }
     } catch (error) {
-      for (const next of opened) next.close();
       const reason = error instanceof Error ? error.message : String(error);
-      throw new StartupError(`tlsCert: the ports cannot be served with it: ${reason}`, "restart the server");
+      throw new StartupError(`tlsCert: not every port can be served with it: ${reason}`, "restart the server");
+    } finally {
+      for (const next of waiting) next.close();
+      this.listeners = listeners;
+      this.capacity.watch(this.sockets());
     }
     this.tls = tls;
-    this.capacity.watch(this.sockets());
   }
 
   async stop(): Promise<void> {

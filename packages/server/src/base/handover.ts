@@ -8,7 +8,7 @@
  */
 import { closeSync, openSync } from "node:fs";
 import { listenAgain, watchedOf } from "./accepting.ts";
-import { addressOf, EPOLL_CTL_DEL, openLibrary } from "./libc.ts";
+import { addressOf, EPOLL_CTL_DEL, openLibrary, portOf } from "./libc.ts";
 
 /** Why it cannot be done on this machine; undefined: it can be tried. */
 export function handoverFault(): string | undefined {
@@ -20,7 +20,8 @@ export function handOver(from: number, to: number): void {
   const library = openLibrary();
   const address = addressOf(library, from);
   const next = watchedOf(library, to);
-  if (address === undefined) throw new Error("the listening socket has no address");
+  // One that accepts nobody at the moment has given a port back that the kernel had chosen.
+  if (address === undefined || portOf(address) === 0) throw new Error("the listening socket has no port");
   const nothing = openSync("/dev/null", "r");
   try {
     library.epoll_ctl(next.set, EPOLL_CTL_DEL, to, null);
