@@ -9,8 +9,10 @@ const NOTHING: Handshake = { channels: [] };
  * Reads `?channels=a,b&channel=c&token=…&since=…&client=…&session=…`. What is wrong becomes the handshake's `fault`: a
  * browser shows a page nothing of an HTTP answer to a failed upgrade, but a close code and its reason.
  */
-export function readHandshake(query: string, channelsMax: number): Handshake {
-  return query === "" ? NOTHING : orFault(() => parseHandshake(query, channelsMax));
+export function readHandshake(query: string | URLSearchParams, channelsMax: number): Handshake {
+  if (query === "") return NOTHING;
+  const parameters = typeof query === "string" ? new URLSearchParams(query) : query;
+  return orFault(() => parseHandshake(parameters, channelsMax));
 }
 
 /** The same where the path names the one channel. `segment` is percent-encoded. */
@@ -22,7 +24,7 @@ export function readChannelHandshake(query: string, segment: string): Handshake 
     const parameters = new URLSearchParams(query);
     if (parameters.has("channel") || parameters.has("channels"))
       throw new ReplyError("badField", "the path names the one channel", undefined, "channels");
-    return { ...parseHandshake(query, 0), channels: [channel] };
+    return { ...parseHandshake(parameters, 0), channels: [channel] };
   });
 }
 
@@ -43,8 +45,7 @@ function decodeSegment(segment: string): string {
   }
 }
 
-function parseHandshake(query: string, channelsMax: number): Handshake {
-  const parameters = new URLSearchParams(query);
+function parseHandshake(parameters: URLSearchParams, channelsMax: number): Handshake {
   const text = (key: string): string | undefined => parameters.get(key) || undefined;
   const session = text("session");
   if (session !== undefined && session.length > LABEL_LENGTH_MAX)

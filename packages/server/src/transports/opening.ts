@@ -42,7 +42,7 @@ export async function readOpening(
   if (more.channel !== undefined) parameters.append("channel", decodeChannel(more.channel));
   const lastEventId = more.lastEventId ?? parameters.get("lastEventId");
   if (lastEventId !== null && lastEventId !== "") parameters.set("since", lastEventId);
-  let handshake = limits.credentials(request, readHandshake(parameters.toString(), limits.channelsMax));
+  let handshake = limits.credentials(request, readHandshake(parameters, limits.channelsMax));
   if (handshake.fault !== undefined) throw new Disconnect("badRequest", handshake.fault);
   const body = request.method === "POST" ? decodeText(await receiveBody(request, limits.bodyBytesMax)) : "";
   let lines = readLines([parameters.get("commands") ?? "", body], limits.channelsMax + 1);
