@@ -101,7 +101,8 @@ class House {
   readonly ports: WebPort[] = [];
   listeners: readonly OpenListener[] = [];
   readonly hurrying = new AbortController();
-  #isStopping = false;
+  #isLeaving = false;
+  #isDraining = false;
   readonly #tidying: Timer;
 
   constructor(
@@ -134,7 +135,9 @@ class House {
   #answers(): WebAnswers {
     const { config, posture, parts, log } = this;
     const { door } = this.capacity;
-    return webAnswers({ config, posture, parts, door, draining: () => this.#isStopping, log });
+    const leaving = (): boolean => this.#isLeaving;
+    const draining = (): boolean => this.#isDraining;
+    return webAnswers({ config, posture, parts, door, leaving, draining, log });
   }
 
   sockets(): ListeningSocket[] {
@@ -143,7 +146,7 @@ class House {
   }
 
   reload(next: Config): void {
-    if (this.#isStopping) return;
+    if (this.#isLeaving) return;
     const { changed, restart, config } = changesOf(this.config, next);
     // Everything that can be wrong comes before anything is changed. The address is settled, whatever would be chosen today.
     const posture = postureOf({ ...config, host: this.posture.host });
@@ -205,20 +208,23 @@ class House {
   async stop(): Promise<void> {
     const { config, capacity, parts, log, listeners, ports, hurrying } = this;
     // First of all whoever asks is told that the server is not ready.
-    this.#isStopping = true;
-    capacity.stop();
-    log.info("stopping", { drainSeconds: config.drainSeconds, clients: parts.connections() });
-    const deadline = systemClock.uptime() + config.drainSeconds * 1000;
-    // No new connections; those there are told, requests in flight are answered.
-    for (const { socket } of listeners) socket.stop();
-    const idle = Promise.all(ports.map((port) => port.stop()));
-    await parts.drain(config.drainSeconds * 1000, hurrying.signal);
+    this.#isLeaving = true;
+    const { leaveSeconds, drainSeconds } = config;
+    log.info("stopping", { leaveSeconds, drainSeconds, clients: parts.connections() });
     const hurried = new Promise<void>((done) => {
       hurrying.signal.addEventListener("abort", () => done(), { once: true });
       if (hurrying.signal.aborted) done();
     });
+    if (leaveSeconds > 0) await Promise.race([pause(leaveSeconds * 1000), hurried]);
+    this.#isDraining = true;
+    capacity.stop();
+    const deadline = systemClock.uptime() + drainSeconds * 1000;
+    // No new connections; those there are told, requests in flight are answered.
+    for (const { socket } of listeners) socket.stop();
+    const idle = Promise.all(ports.map((port) => port.stop()));
+    await parts.drain(drainSeconds * 1000, hurrying.signal);
     const leftMs = Math.max(ANSWER_MS, deadline - systemClock.uptime());
-    await Promise.race([idle, hurried, new Promise<void>((done) => systemClock.after(leftMs, done))]);
+    await Promise.race([idle, hurried, pause(leftMs)]);
     await Promise.all(ports.map((port) => port.close()));
     for (const { socket } of listeners) socket.stop(true);
     this.#tidying.cancel();
@@ -226,6 +232,10 @@ class House {
     await parts.engine.close();
     log.info("stopped");
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => void systemClock.after(ms, done));
 }
 
 /** Of a stream that leads out nothing is ever heard, so it is the kernel that must notice that its client was cut off. */

@@ -24,6 +24,8 @@ export interface WebParts {
   readonly posture: Posture;
   readonly parts: Pick<Composition, "gateway" | "control" | "engine" | "turn">;
   readonly door: Door;
+  /** Whether it is still ready for more. */
+  readonly leaving: () => boolean;
   readonly draining: () => boolean;
   readonly log: Logger;
 }
@@ -33,7 +35,7 @@ export interface WebAnswers {
   readonly swoole: (fanout: WebSocketFanout) => WebAnswer;
 }
 
-export function webAnswers({ config, posture, parts, door, draining, log }: WebParts): WebAnswers {
+export function webAnswers({ config, posture, parts, door, leaving, draining, log }: WebParts): WebAnswers {
   const { gateway, control, engine, turn } = parts;
   const originAllowed = originCheck(config.origins, posture.loopback, posture.hasTokens);
   const cookies = cookieParts(config);
@@ -49,7 +51,7 @@ export function webAnswers({ config, posture, parts, door, draining, log }: WebP
         keys: posture.keys,
         recognised: (request) => own?.timeout(request, KEPT_SECONDS),
         log,
-        health: () => (draining() ? { ready: false, reason: "the server is going away" } : engine.health()),
+        health: () => (leaving() ? { ready: false, reason: "the server is going away" } : engine.health()),
         limits: config,
         assets: demoAssets(posture.demo),
         version: VERSION,

@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Peer } from "../../test/support/peer/peer.ts";
 import { KINDS, type Target, WEBSOCKET } from "../../test/support/peer/transports.ts";
+import type { Flags } from "../../test/support/server.ts";
 import { freePort, type ServerProcess, spawnServer } from "../../test/support/server-process.ts";
 
 const EACH = 200;
@@ -15,7 +16,7 @@ afterEach(async () => {
   server = undefined;
 });
 
-async function start(): Promise<{ server: ServerProcess; target: Target }> {
+async function start(flags: Flags = {}): Promise<{ server: ServerProcess; target: Target }> {
   const tcpPort = freePort();
   server = await spawnServer({
     "tcp-port": String(tcpPort),
@@ -24,6 +25,7 @@ async function start(): Promise<{ server: ServerProcess; target: Target }> {
     "channels-history-size": "100000",
     "recovery-max": "100000",
     "queue-bytes-max": String(64 * 1024 ** 2),
+    ...flags,
   });
   return { server, target: { url: server.url, tcpPort } };
 }
@@ -131,3 +133,17 @@ test("[ST-11] a second signal waits for nobody, and what was acknowledged is kep
   const { body } = await running.api("GET", "/api/channels/kept/history?since=earliest");
   expect(body).toMatchObject({ publications: [{ data: "last words" }] });
 }, 60_000);
+
+test("[ST-12] with leaveSeconds it is not ready any more, and goes on as usual; a second signal waits for that neither", async () => {
+  const { server: running, target } = await start({ "leave-seconds": "600" });
+  running.kill("SIGTERM");
+  const status = async (): Promise<number> => (await fetch(`${running.url}/readyz`)).status;
+  while ((await status()) !== 503) await Bun.sleep(10);
+  const bob = await WEBSOCKET.open(target, { subscribe: [{ channel: "news" }] });
+  await running.publish("news", "still here");
+  expect(await bob.next("message")).toMatchObject({ data: "still here" });
+  await Bun.sleep(600);
+  running.kill("SIGTERM");
+  expect(await running.exited).toBe(0);
+  expect(bob.goodbye).toMatchObject({ code: 4200 });
+});

@@ -436,6 +436,11 @@ export const SERVER_OPTIONS = {
       "How long the numbering of an unused channel is remembered.",
     ),
   ),
+  leaveSeconds: option(
+    integer(0, 3600),
+    0,
+    "How long a stopping server first goes on as usual, with `/readyz` at 503 already, so that a load balancer sends nobody any more before the ports are closed.",
+  ),
   drainSeconds: option(
     integer(0, DAY_SECONDS),
     10,
