@@ -20,6 +20,7 @@ const STEPS = [
   { name: "architecture", command: [bun, "scripts/check-architecture.ts"] },
   { name: "rules", command: [bun, "scripts/check-rules.ts"] },
   { name: "features", command: [bun, "scripts/check-features.ts"] },
+  { name: "security", command: [bun, "scripts/check-security.ts"] },
   { name: "printed pages", command: [bun, "scripts/docs.ts", "--check"], mend: "`npm run docs` writes them" },
 ];
 
