@@ -9,6 +9,9 @@ import type { Position } from "./publication.ts";
 /** Longest cursor, in bytes: proxies cut headers at 8 KB. */
 export const CURSOR_BYTES_MAX = 4096;
 
+/** Made when it is first needed: mini programs have none, and need none. */
+let decoder: TextDecoder | undefined;
+
 /** Makes a cursor, or `undefined` when the positions do not fit into `CURSOR_BYTES_MAX`. */
 export function encodeCursor(positions: ReadonlyMap<string, Position>): string | undefined {
   const parts: string[] = [];
@@ -26,10 +29,11 @@ export function decodeCursor(cursor: string): Map<string, Position> | undefined 
   let text: string;
   try {
     const binary = atob(cursor.replaceAll("-", "+").replaceAll("_", "/"));
+    const bytes = new Uint8Array(binary.length);
+    for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
     // `ignoreBOM` keeps a byte order mark, which is then refused: one list of positions has one cursor.
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
-      Uint8Array.from(binary, (char) => char.charCodeAt(0)),
-    );
+    decoder ??= new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    text = decoder.decode(bytes);
   } catch {
     return undefined;
   }
