@@ -40,8 +40,8 @@ export async function readOpening(
 ): Promise<Opening> {
   const parameters = new URLSearchParams(query);
   if (more.channel !== undefined) parameters.append("channel", decodeChannel(more.channel));
-  const lastEventId = more.lastEventId ?? parameters.get("lastEventId");
-  if (lastEventId !== null && lastEventId !== "") parameters.set("since", lastEventId);
+  const lastEventId = more.lastEventId ?? parameters.get("lastEventId") ?? "";
+  if (lastEventId !== "") parameters.set("since", lastEventId);
   let handshake = limits.credentials(request, readHandshake(parameters, limits.channelsMax));
   if (handshake.fault !== undefined) throw new Disconnect("badRequest", handshake.fault);
   const body = request.method === "POST" ? decodeText(await receiveBody(request, limits.bodyBytesMax)) : "";
@@ -53,23 +53,51 @@ export async function readOpening(
   }
   // There is nothing else to wait for.
   if (asksNothing && token === undefined) handshake = { ...handshake, token: requestToken };
-  if (since instanceof Map) lines = lines.map((line) => withPositions(line, since));
+  // A browser that comes back repeats its url, with the positions of the beginning: the id of the last event is newer.
+  if (since instanceof Map) lines = lines.map((line) => withPositions(line, since, lastEventId !== ""));
   return { handshake, lines, parameters, quiet: flagOf(parameters, "quiet") || since instanceof Map };
 }
 
 /** A cursor in the query is good for the frames as well: to whoever has only that, its positions are not known. */
-function withPositions(line: string, since: ReadonlyMap<string, Position>): string {
-  let frame: { type?: unknown; channel?: unknown; since?: unknown } | null;
-  try {
-    frame = JSON.parse(line) as typeof frame;
-  } catch {
-    // The protocol says what is wrong with it.
-    return line;
+function withPositions(line: string, since: ReadonlyMap<string, Position>, isNewer: boolean): string {
+  const frame = looseFrame(line);
+  if (frame.since !== undefined && !isNewer) return line;
+  if (frame.type === "connect") {
+    const own = typeof frame.since === "object" ? frame.since : undefined;
+    return JSON.stringify({ ...frame, since: { ...own, ...Object.fromEntries(since) } });
   }
-  if (typeof frame !== "object" || frame === null || frame.since !== undefined) return line;
-  if (frame.type === "connect") return JSON.stringify({ ...frame, since: Object.fromEntries(since) });
   const position = frame.type === "subscribe" ? since.get(frame.channel as string) : undefined;
   return position === undefined ? line : JSON.stringify({ ...frame, since: position });
+}
+
+interface LooseFrame {
+  readonly type?: unknown;
+  readonly channel?: unknown;
+  readonly since?: unknown;
+  readonly token?: unknown;
+  readonly session?: unknown;
+}
+
+/** What is no frame has nothing in it: the protocol says what is wrong with it. */
+function looseFrame(line: string): LooseFrame {
+  try {
+    return (JSON.parse(line) ?? {}) as LooseFrame;
+  } catch {
+    return {};
+  }
+}
+
+/** Whether the session will follow one channel and be nobody, to whom the server gives no others: as far as the request tells. */
+export function asksForOne({ handshake, lines }: Opening): boolean {
+  const { token, requestToken, session, channels } = handshake;
+  if ((token ?? requestToken ?? session) !== undefined) return false;
+  let count = channels.length;
+  for (const line of lines) {
+    const frame = looseFrame(line);
+    if (frame.type === "subscribe") count++;
+    if (frame.type === "connect" && (frame.token ?? frame.session) !== undefined) return false;
+  }
+  return count === 1;
 }
 
 /** A parameter that is `true`, or not there. */
@@ -91,13 +119,8 @@ export function requireCursorRoom({ handshake, lines }: Opening): void {
 }
 
 function subscribedBytes(line: string): number {
-  try {
-    const { type, channel } = JSON.parse(line) as { type?: unknown; channel?: unknown };
-    return type === "subscribe" && typeof channel === "string" ? Buffer.byteLength(channel) + POSITION_BYTES_MAX : 0;
-  } catch {
-    // The protocol says what is wrong with it.
-    return 0;
-  }
+  const { type, channel } = looseFrame(line);
+  return type === "subscribe" && typeof channel === "string" ? Buffer.byteLength(channel) + POSITION_BYTES_MAX : 0;
 }
 
 /** A protocol as one-way transports speak it, for those that come for the first time and those that return. Made once for all. */

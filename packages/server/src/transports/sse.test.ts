@@ -6,10 +6,14 @@ import { eventStreamProtocol } from "../protocols/event-stream.ts";
 import { nativeProtocol } from "../protocols/native.ts";
 import { decodeCursor, type ServerFrame } from "@longwire/protocol";
 import { buildCore, type CoreHouse, settle } from "../../test/support/core.ts";
-import { oneWayProtocol } from "./opening.ts";
+import { oneWayProtocol, quietProtocol } from "./opening.ts";
 import { laterAnswer, type SseTransport, sseTransport } from "./sse.ts";
 
-const PROTOCOL = oneWayProtocol(eventStreamProtocol(nativeProtocol(16), { named: false }));
+const NATIVE = nativeProtocol(16);
+const PROTOCOL = oneWayProtocol(
+  eventStreamProtocol(NATIVE, { named: false }),
+  eventStreamProtocol(quietProtocol(NATIVE), { named: false }),
+);
 
 const SERVER = { requestIP: () => null, timeout: () => undefined } as unknown as Server<unknown>;
 
@@ -170,4 +174,54 @@ test("[ES-4] no cursor covers what comes behind it, whatever one turn brings by 
     }
     expect(reader.told.at(-1)?.positions).toMatchObject({ a: tops["a"], b: tops["b"], c: tops["c"] });
   }
+});
+
+const cursorOf = (positions: Readonly<Record<string, number>>, epoch: string): string =>
+  Buffer.from(
+    Object.entries(positions)
+      .map(([channel, offset]) => `${channel}=${epoch}.${offset}`)
+      .join(","),
+  ).toString("base64url");
+
+// Subscribed first, the channel that the session was given was told as if it were the only one: cut there, the browser came back without
+// its position in the other.
+test("[ES-4] [CO-11] who comes back as a session that was given a channel never has a cursor without the other", async () => {
+  const house = buildCore();
+  const transport = build(false, house.gateway);
+  const ask = async (query: string): Promise<Reader> => {
+    const reader: Reader = { session: "", offsets: new Map(), told: [] };
+    const answer = await transport(new Request(`http://x/sse?${query}`), SERVER, query, "");
+    expect(answer.status).toBe(200);
+    void read(answer, reader);
+    await settle();
+    return reader;
+  };
+  const { session } = await ask("channels=a");
+  await house.control.subscribeSession(session, "given");
+  const { epoch } = (await house.control.publish({ channel: "a", data: "1" })) as { epoch: string };
+  const { told } = await ask(`channels=a&session=${session}&lastEventId=${cursorOf({ a: 1, given: 0 }, epoch)}`);
+  expect(told.map(({ positions }) => positions)).toEqual([{ a: 1, given: 0 }]);
+});
+
+test("[ES-5] the last event's id counts before positions and words of the frames in the url, which a browser repeats", async () => {
+  const house = buildCore();
+  const transport = build(false, house.gateway);
+  let epoch = "";
+  for (const channel of ["a", "b", "@bob"]) {
+    for (let n = 1; n <= 4; n++)
+      ({ epoch } = (await house.control.publish({ channel, data: "1" })) as { epoch: string });
+  }
+  const since = { epoch, offset: 1 };
+  const commands = [
+    { type: "connect", token: "bob", since: { "@bob": since } },
+    { type: "subscribe", channel: "a", since },
+    { type: "subscribe", channel: "b", since: "earliest" },
+  ];
+  const query = `commands=${encodeURIComponent(commands.map((command) => JSON.stringify(command)).join("\n"))}`;
+  const cursor = cursorOf({ a: 3, b: 2, "@bob": 4 }, epoch);
+  const request = new Request(`http://x/sse?${query}`, { headers: { "last-event-id": cursor } });
+  const reader: Reader = { session: "", offsets: new Map(), told: [] };
+  void read(await transport(request, SERVER, query, ""), reader);
+  await settle();
+  expect(Object.fromEntries(reader.offsets)).toEqual({ a: [4], b: [3, 4] });
 });

@@ -8,6 +8,7 @@ import { takesGzip } from "../wire/gzip.ts";
 import { COMMENT, eventText, idText, retryText } from "../wire/sse.ts";
 import {
   answering,
+  asksForOne,
   flagOf,
   type OneWayProtocol,
   type OpeningLimits,
@@ -75,11 +76,10 @@ export function sseTransport(parts: SseParts): SseTransport {
       const options = { data: parameters.get("frames") === "data", named: flagOf(parameters, "named") };
       const { loud, quiet: silent } = parts.protocolOf(options);
       const protocol = quiet ? silent : loud;
-      // Whoever is somebody has a personal channel: with a token, where the application says who it is, or with several names, it is
-      // known from the start that there may be more than one.
-      const hasToken = handshake.token !== undefined || handshake.requestToken !== undefined;
-      const isNobody = !hasToken && parts.viewer === undefined;
-      const isAlone = handshake.channels.length < 2 && isNobody;
+      // Whoever is somebody has a personal channel, a session that is taken up the channels it was given, and the application may say who it
+      // is: with a token, a session, where it is asked, or with several names there may be more than one from the start. A cursor of
+      // the first one alone would let go of the positions that the client came with.
+      const isAlone = parts.viewer === undefined && asksForOne(opening);
       const takes = parts.compression && takesGzip(request.headers.get("accept-encoding"));
       const connection = streamConnection(takes ? gzipped : plain, server, request, parts.forwarded);
       connection.deliver(encoder.encode(retryText(retryMs)));

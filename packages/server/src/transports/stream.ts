@@ -275,8 +275,9 @@ export class StreamConnection implements Connection, TurnMember, Bun.DirectUnder
     this.#sink = null;
     // The connection may be used for another request. Left without a timeout it would stay open for ever (measured).
     this.server.timeout(this.request, AFTERWARDS_SECONDS);
-    sink.close();
     this.#closed(this.#goodbye.message);
+    // A stream that is read in this process calls `close` of its source in turn, which is this.
+    sink.close();
   }
 
   #closed(reason: string): void {
