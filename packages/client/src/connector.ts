@@ -172,7 +172,7 @@ export class Connector {
         standing: () => [this.#greeting, ...this.#events.subscribes()],
         opened: () => this.#link?.send(JSON.stringify({ ...this.#greeting, id: CONNECT_ID })),
         received: (message) => turn === this.#turn && this.#received(message),
-        closed: (code, reason) => turn === this.#turn && this.#ended(code, reason),
+        closed: (...end) => turn === this.#turn && this.#ended(...end),
       });
     } catch (error) {
       report(error);
@@ -186,9 +186,9 @@ export class Connector {
   }
 
   /** A transport ended. One that never carried a word of the server may be blocked, and the next one not. */
-  #ended(code: number, reason: string): void {
+  #ended(code: number, reason: string, after?: number): void {
     if (this.state.status !== "connecting" || code >= 4000 || this.#last) {
-      this.#lost(code, reason);
+      this.#lost(code, reason, after);
       return;
     }
     this.#drop();

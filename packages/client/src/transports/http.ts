@@ -1,13 +1,17 @@
 /** Requests over HTTP, as the one-way transports make them: POST, with frames in lines as text, which no browser asks about first. */
 import type { AbortControllerConstructor, FetchLike, ResponseLike } from "../platform.ts";
-import { BROKEN } from "./transport.ts";
+import { BROKEN, type TransportHandlers } from "./transport.ts";
 
 export interface Http {
   readonly fetch: FetchLike;
   readonly AbortController: AbortControllerConstructor;
 }
 
-export type Failed = (code: number, reason: string) => void;
+export type Failed = TransportHandlers["closed"];
+
+interface Refusal {
+  readonly error: { readonly code: number; readonly message: string; readonly after?: number };
+}
 
 /** A body that is larger than the server takes, as a WebSocket would end with (RFC 6455, 7.4.1). */
 const TOO_LARGE = 1009;
@@ -37,9 +41,9 @@ export function post(
       await answered(response);
       return;
     }
-    const { error } = JSON.parse(await response.text()) as { readonly error: { code: number; message: string } };
+    const { code, message, after } = (JSON.parse(await response.text()) as Refusal).error;
     // Codes below are those of requests: nothing that would end a connection for good.
-    failed(response.status === 413 ? TOO_LARGE : error.code < 4000 ? BROKEN : error.code, error.message);
+    failed(response.status === 413 ? TOO_LARGE : code < 4000 ? BROKEN : code, message, after);
   };
   exchange().catch((error: unknown) => failed(BROKEN, String(error)));
   return () => controller.abort();

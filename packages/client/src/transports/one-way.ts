@@ -75,7 +75,7 @@ class OneWayLink implements Link {
         return endpoint(url, "send", `session=${encodeURIComponent(session)}&token=${encodeURIComponent(token)}`);
       },
       (line) => this.#tell(line),
-      (code, reason) => this.#failed(code, reason),
+      (...end) => this.#failed(...end),
     );
     soon(() => this.#closed || handlers.opened());
   }
@@ -133,7 +133,7 @@ class OneWayLink implements Link {
         this.#quiet = !this.#changed;
         this.#open();
       },
-      failed: (code, reason) => turn === this.#turn && this.#failed(code, reason),
+      failed: (...end) => turn === this.#turn && this.#failed(...end),
     });
   }
 
@@ -171,9 +171,9 @@ class OneWayLink implements Link {
     if (!this.#closed) this.#handlers.received(message);
   }
 
-  #failed(code: number, reason: string): void {
+  #failed(...end: Parameters<Failed>): void {
     if (this.#closed) return;
     this.close();
-    this.#handlers.closed(code, reason);
+    this.#handlers.closed(...end);
   }
 }

@@ -39,9 +39,9 @@ export function outgoing(
         for (const line of text.split("\n")) if (line) received(line);
         flush();
       },
-      (code, reason) => {
+      (...end) => {
         timer.cancel();
-        failed(code, reason);
+        failed(...end);
       },
       lines.length < KEEPALIVE_LENGTH_MAX,
     );

@@ -20,8 +20,8 @@ export interface TransportHandlers {
   opened(): void;
   /** One whole frame, read already or as text; empty text is a sign of life alone. */
   received(message: ServerFrame | string): void;
-  /** The way is gone, or never opened. Called at most once, and last. */
-  closed(code: number, reason: string): void;
+  /** The way is gone, or never opened. Called at most once, and last. `after`: come back no sooner, in milliseconds. */
+  closed(code: number, reason: string, after?: number): void;
 }
 
 export interface Link {

@@ -233,8 +233,8 @@ export const SERVER_OPTIONS = {
   ),
   connectTimeoutMs: option(
     integer(100, TIMER_MS_MAX),
-    15_000,
-    "How long a client may take to say who it is, where it has to (see `anonymous`).",
+    30_000,
+    "How long a client may take to say who it is, where it has to (see `anonymous`), and a raw TCP connection to say its first word.",
   ),
   hookUrl: optional(
     httpUrl,

@@ -95,7 +95,11 @@ export class Lifecycle {
       return;
     }
     if (this.clock.now() >= this.#namedBy(session)) {
-      this.end(session, new Disconnect(this.settings.anonymous === "welcome" ? "noPong" : "missingToken"));
+      const isWelcome = this.settings.anonymous === "welcome";
+      this.end(
+        session,
+        isWelcome ? new Disconnect("noPong", "no frame came (connectTimeoutMs)") : new Disconnect("missingToken"),
+      );
       return;
     }
     if (this.clock.now() >= this.#expiresAt(session)) {

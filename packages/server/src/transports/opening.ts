@@ -208,7 +208,10 @@ export function refusalAnswer(goodbye: Disconnect): Response {
   const headers: Record<string, string> = { "cache-control": "no-store" };
   if (status === 401) headers["www-authenticate"] = 'Bearer realm="longwire"';
   if (afterMs !== undefined) headers["retry-after"] = String(Math.ceil(afterMs / 1000));
-  return Response.json({ error: { code, message } }, { status, headers });
+  return Response.json(
+    { error: { code, message, ...(afterMs !== undefined && { after: afterMs }) } },
+    { status, headers },
+  );
 }
 
 /** Runs what answers a request; a goodbye that is thrown on the way is answered as one. */
