@@ -100,6 +100,17 @@ test("a goodbye is no blockade: the server spoke, and what it said holds", async
   expect(late.http.requests.length).toBe(1);
 });
 
+test("[BY-3] a refusal that says when to come back is believed on one-way transports too", async () => {
+  const rig = new FallbackRig({ transports: ["poll"] });
+  rig.http.accept = () => ({ status: 503, code: 4205, after: 60_000 });
+  await rig.connect();
+  await rig.clock.advance(59_000);
+  expect(rig.http.requests.length).toBe(1);
+  rig.http.accept = () => "open";
+  await rig.clock.advance(31_000);
+  expect(rig.transport).toBe("poll");
+});
+
 test("a new token is used on the transport that asked for it", async () => {
   let count = 0;
   const rig = new FallbackRig({ getToken: () => Promise.resolve(`t${++count}`) });

@@ -18,7 +18,8 @@ import type { BodyLike, EventSourceConstructor, FetchLike, ResponseLike } from "
 import type { FakeServer } from "./fake-server.ts";
 
 type Endpoint = "stream" | "sse" | "poll" | "send";
-type Verdict = "open" | "refuse" | "ignore" | "page" | { readonly status: number; readonly code: number };
+type Verdict =
+  "open" | "refuse" | "ignore" | "page" | { readonly status: number; readonly code: number; readonly after?: number };
 
 /** A body that is read while it is written. */
 class FakeBody implements BodyLike {
@@ -130,7 +131,7 @@ export class FakeHttp {
       if (verdict === "refuse") reject(new TypeError("fetch failed"));
       else if (verdict === "page") resolve(answer(200, "<html>\nlog in first\n"));
       else if (verdict !== "open")
-        resolve(answer(verdict.status, JSON.stringify({ error: { code: verdict.code, message: "no" } })));
+        resolve(answer(verdict.status, JSON.stringify({ error: { ...verdict, message: "no" } })));
       else if (request.endpoint === "stream") {
         resolve({ ok: true, status: 200, body: request.body, text: () => Promise.reject(new Error("it is a stream")) });
         this.#greet(request);
