@@ -117,6 +117,7 @@ export class Hub implements Sink {
     channel.subscriptions = withItem(channel.subscriptions, subscription);
     // A new array each time has no room to spare: most sessions subscribe to a few channels, once.
     session.subscriptions = [...session.subscriptions, subscription];
+    session.cursorGroup = null;
     channel.catching++;
     if (flags.events) channel.watchers++;
     this.subscriptionCount++;
@@ -177,6 +178,7 @@ export class Hub implements Sink {
     subscription.reach = "ended";
     channel.subscriptions = withoutItem(channel.subscriptions, subscription);
     session.subscriptions = session.subscriptions.filter((other) => other !== subscription);
+    session.cursorGroup = null;
     if (subscription.events) channel.watchers--;
     this.subscriptionCount--;
     // A replay that waits for the client holds a page of the history: it must not wait on.

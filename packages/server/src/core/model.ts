@@ -56,6 +56,8 @@ export class Session implements SessionHandle, WheelItem {
   client: string | undefined = undefined;
   luggage: SessionLuggage = NO_LUGGAGE;
   subscriptions: readonly Subscription[] = NO_SUBSCRIPTIONS;
+  /** Where its cursor comes from; null: not asked for since its subscriptions changed. */
+  cursorGroup: CursorGroup | null = null;
   /** Frames waiting for the end of this turn; null when there are none. */
   outbox: Frame[] | null = null;
   outboxBytes = 0;
@@ -200,6 +202,34 @@ export class LocalChannel {
   /** About the length of the publication's frame: many publications with short data are long all the same. */
   weigh({ data, name, user }: Publication): number {
     return FRAME_BYTES + this.name.length + data.length + (name?.length ?? 0) + (user?.length ?? 0);
+  }
+}
+
+/** The cursor of all sessions that are live on the same channels; see `cursors.ts`. */
+export class CursorGroup {
+  cursor = "";
+  readonly #offsets: number[];
+  readonly #epochs: string[];
+
+  constructor(readonly channels: readonly LocalChannel[]) {
+    this.#offsets = channels.map(() => -1);
+    this.#epochs = channels.map(() => "");
+  }
+
+  isFresh(): boolean {
+    for (let at = 0; at < this.channels.length; at++) {
+      const { delivered, epoch } = this.channels[at] as LocalChannel;
+      if (delivered !== this.#offsets[at] || epoch !== this.#epochs[at]) return false;
+    }
+    return true;
+  }
+
+  renew(cursor: string): void {
+    this.cursor = cursor;
+    this.channels.forEach(({ delivered, epoch }, at) => {
+      this.#offsets[at] = delivered;
+      this.#epochs[at] = epoch;
+    });
   }
 }
 
