@@ -21,12 +21,10 @@ export function makeCertificate(
   { isOver = false, passphrase }: { readonly isOver?: boolean; readonly passphrase?: string } = {},
 ): CertificateFiles {
   const files = { cert: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) };
-  openssl([
-    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", `/CN=${name}`],
-    ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", files.key, "-out", files.cert],
-    ...(passphrase === undefined ? ["-nodes"] : ["-passout", `pass:${passphrase}`]),
-    ...["-days", "30"],
-  ]);
+  const fresh = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", `/CN=${name}`];
+  const names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", files.key, "-out", files.cert];
+  const secrecy = passphrase === undefined ? ["-nodes"] : ["-passout", `pass:${passphrase}`];
+  openssl([...fresh, ...names, ...secrecy, "-days", "30"]);
   // It makes none anew that is over, but signs one again with any date.
   if (isOver) openssl(["x509", "-in", files.cert, "-signkey", files.key, "-days", "-1", "-out", files.cert]);
   return files;
