@@ -27,7 +27,7 @@ async function handshake(server: TestServer, headers: Readonly<Record<string, st
 }
 
 function refusalOf(limit: string) {
-  return { error: { code: 4205, message: expect.stringContaining(limit) } };
+  return { error: { code: 4205, message: expect.stringContaining(limit), after: expect.any(Number) } };
 }
 
 describe("[LM-1] more clients than connectionsMax", () => {

@@ -111,7 +111,11 @@ test(
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
     expect(refused.headers.get("connection")).toBe("close");
     expect(await refused.json()).toEqual({
-      error: { code: 4205, message: expect.stringContaining("at most 136 connections (connectionsMax)") },
+      error: {
+        code: 4205,
+        message: expect.stringContaining("at most 136 connections (connectionsMax)"),
+        after: 10_000,
+      },
     });
     const late = await connectTcp(tcpPort, { connect: false });
     const [frame] = await late.readAll();
