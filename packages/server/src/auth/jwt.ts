@@ -86,7 +86,12 @@ interface Parts {
 
 function partsOf(token: string): Parts {
   const dot = token.lastIndexOf(".");
-  return { signed: token.slice(0, dot), signature: Buffer.from(token.slice(dot + 1), "base64url") };
+  const text = token.slice(dot + 1);
+  const signature = Buffer.from(text, "base64url");
+  // The runtime passes over padding and whatever is no base64url (RFC 7515 section 2): one token could be shown, and would be remembered,
+  // in any number of spellings.
+  if (signature.toString("base64url") !== text) throw notOurs();
+  return { signed: token.slice(0, dot), signature };
 }
 
 function readHeader(token: string): { algorithm: Algorithm; kid: string | undefined } {

@@ -51,6 +51,19 @@ function segment(value: unknown): string {
 }
 
 describe("[CO-16] an algorithm", () => {
+  test.each(SIGNERS)("$algorithm: a token has one spelling of its signature", async ({ signer }) => {
+    const authority = trusting([signer.option]);
+    const token = await signer.sign({ sub: "bob" });
+    const dot = token.lastIndexOf(".") + 1;
+    const signature = token.slice(dot);
+    const padded = Buffer.from(signature, "base64url").toString("base64");
+    const others = [`${signature}=`, `${signature}!`, `!${signature}`, `${signature}\n`, `${padded}==`];
+    for (const text of others) {
+      expect([text, await userOf(authority, token.slice(0, dot) + text)]).toEqual([text, "badToken"]);
+    }
+    expect(await userOf(authority, token)).toBe("bob");
+  });
+
   test.each(SIGNERS)(
     "$algorithm: its tokens are good for its key, and for no other key of the same kind",
     async ({ algorithm, signer }) => {

@@ -424,6 +424,29 @@ describe("publish", () => {
     expect((bob.handle as Session).pendingBytes).toBe(0);
   });
 
+  test("[CO-23] [HK-8] what a refresh has taken away meanwhile, the answer does not give back", async () => {
+    const { hooks, house } = houseWith({ channels: HOOKED });
+    const bob = await house.open({ user: "bob" });
+    hooks.held = true;
+    rush(
+      house,
+      bob,
+      { type: "subscribe", id: 1, channel: "a" },
+      { type: "history", id: 2, channel: "b" },
+      { type: "publish", id: 3, channel: "c", data: 1 },
+      { type: "publish", id: 4, channel: "d", data: 1 },
+      { type: "refresh", id: 5, token: JSON.stringify({ user: "bob", allow: { publish: ["d"] } }) },
+    );
+    await settle();
+    for (let n = 0; n < 4; n++) hooks.release(0);
+    await settle();
+    expect(kinds(bob).slice(2).toSorted()).toEqual(["error 1", "error 2", "error 3", "published 4", "refreshed 5"]);
+    const { channels } = await house.control.session(bob.handle.id);
+    expect(channels).toEqual(["@bob"]);
+    const { publications } = await house.control.history("c", {});
+    expect(publications).toEqual([]);
+  });
+
   test("[HK-8] subscribe and unsubscribe leave the state of the last one", async () => {
     const { hooks, house } = houseWith({ channels: HOOKED });
     const bob = await house.open();

@@ -1,5 +1,6 @@
 /** Permission: what `rights.ts` says, and where it says to ask, what the application answers. */
 import { ReplyError } from "../base/failures.ts";
+import type { Action } from "../ports/authority.ts";
 import type { Draft } from "../ports/broker.ts";
 import type { Input } from "../ports/protocol.ts";
 import { channelOptions } from "./channel-options.ts";
@@ -21,17 +22,30 @@ export async function requireReading(
   token?: string,
 ): Promise<void> {
   const refused = refusal(session, action, channel, channelOptions(core.settings, channel));
-  if (refused === "ask") await askToRead(core, session, channel, token);
+  if (refused === "ask") await askToRead(core, session, action, channel, token);
   else if (refused !== undefined) throw refused;
 }
 
 /** Asks the application whether the session may read the channel. */
-export async function askToRead(core: Core, session: Session, channel: string, token?: string): Promise<void> {
+export async function askToRead(
+  core: Core,
+  session: Session,
+  action: Reading,
+  channel: string,
+  token?: string,
+): Promise<void> {
   const { user } = session;
   if (core.hooks.subscribe === undefined) throw new ReplyError("unavailable", NOBODY);
   await core.hooks.subscribe({ session: session.id, user, channel, token });
   // The answer was about somebody else.
   if (session.user !== user) throw new ReplyError("unavailable", "the session's user has changed meanwhile");
+  requireStill(core, session, action, channel);
+}
+
+/** A `refresh` is not held up by questions: what its token has taken away, the answer does not give back. */
+function requireStill(core: Core, session: Session, action: Action, channel: string): void {
+  const refused = refusal(session, action, channel, channelOptions(core.settings, channel));
+  if (refused !== undefined && refused !== "ask") throw refused;
 }
 
 /** Asks the application whether the session may publish this, and resolves to what it makes of it. */
@@ -39,7 +53,9 @@ export async function askToPublish(core: Core, session: Session, channel: string
   if (core.hooks.publish === undefined) throw new ReplyError("unavailable", NOBODY);
   const { data, encoding, name, key } = draft;
   const { id, user } = session;
-  return { ...draft, ...(await core.hooks.publish({ session: id, user, channel, data, encoding, name, key })) };
+  const answer = await core.hooks.publish({ session: id, user, channel, data, encoding, name, key });
+  requireStill(core, session, "publish", channel);
+  return { ...draft, ...answer };
 }
 
 /** The channel about which the application may have to be asked before the command is carried out. */

@@ -59,7 +59,8 @@ function issue(context: z.RefinementCtx, message: string | undefined): void {
   if (message !== undefined) context.addIssue({ code: "custom", message });
 }
 
-export function readConnect(answer: CallAnswer, depthMax: number, now: number): Answer<ConnectAnswer> {
+/** `askedAt`: what was revoked while the application was thinking counts against its answer. */
+export function readConnect(answer: CallAnswer, depthMax: number, askedAt: number, now: number): Answer<ConnectAnswer> {
   return judge(answer, (fields) => {
     const { allow, user, info, channels, expiresInSeconds, data } = check(Connect, fields);
     requireShallow("info", info, depthMax);
@@ -69,7 +70,7 @@ export function readConnect(answer: CallAnswer, depthMax: number, now: number): 
     return {
       identity: {
         user: user ?? undefined,
-        issuedAt: now,
+        issuedAt: askedAt,
         // Some say "never" with a number so large that its milliseconds are no number any more.
         expiresAt: isNothing(expiresInSeconds)
           ? undefined

@@ -127,6 +127,18 @@ describe("answers", () => {
     });
   });
 
+  test("[CO-24] count from when the question was asked: a revocation in between is newer", async () => {
+    const { hooks, clock, backend } = build({ allow: true, user: "bob", expiresInSeconds: 1 });
+    Object.defineProperty(backend, "status", {
+      get: () => {
+        clock.advance(500);
+        return 200;
+      },
+    });
+    const { identity } = await hooks.connect(CONNECT);
+    expect(identity).toMatchObject({ issuedAt: 1_000_000, expiresAt: 1_001_500 });
+  });
+
   test("[HK-9] change what is published, or leave it as it is", async () => {
     const outcome = (answer: object): Promise<unknown> => build(answer).hooks.publish(PUBLISH);
     expect(await outcome({ allow: true })).toEqual({ data: '{"n":1.0}', encoding: undefined, name: "said" });

@@ -18,7 +18,6 @@ export interface WebhookParts {
 
 export function webhook({ asker, clock, depthMax }: WebhookParts): Required<Hooks> {
   const connects = new AnswerCache<Answer<ConnectAnswer>>(clock);
-  const readIdentity = (answer: CallAnswer): Answer<ConnectAnswer> => readConnect(answer, depthMax, clock.now());
   const subscribes = new AnswerCache<Answer<undefined>>(clock);
 
   /** `same`: what two questions must have in common to have the same answer. */
@@ -46,7 +45,9 @@ export function webhook({ asker, clock, depthMax }: WebhookParts): Required<Hook
     connect({ session, resumes, request, ...rest }: ConnectQuestion) {
       const { transport, headers, query } = request;
       const same = { transport, ...rest, headers, query };
-      return askCached(connects, "connect", { session, resumes, ...same }, same, readIdentity, headers["cookie"]);
+      const askedAt = clock.now();
+      const read = (answer: CallAnswer): Answer<ConnectAnswer> => readConnect(answer, depthMax, askedAt, clock.now());
+      return askCached(connects, "connect", { session, resumes, ...same }, same, read, headers["cookie"]);
     },
     subscribe({ session, ...same }: SubscribeQuestion) {
       return askCached(subscribes, "subscribe", { session, ...same }, same, readSubscribe);

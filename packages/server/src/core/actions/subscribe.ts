@@ -16,7 +16,7 @@ export async function subscribe(core: Core, session: Session, command: Subscribe
   const options = channelOptions(core.settings, channel);
   const refused = refusal(session, "subscribe", channel, options);
   let byToken = false;
-  if (refused === "ask") await askToRead(core, session, channel, command.token);
+  if (refused === "ask") await askToRead(core, session, "subscribe", channel, command.token);
   else if (refused !== undefined) {
     // A token for this one channel opens what needs a token, and nothing that belongs to somebody else or to nobody.
     if (command.token === undefined || !tokenMayOpen(channel, options)) throw refused;
@@ -28,7 +28,7 @@ export async function subscribe(core: Core, session: Session, command: Subscribe
   if (present || command.events === true) {
     const unseen = refusal(session, "presence", channel, options);
     // To be let in is to be let see who is there; only where subscribing asked nobody, it is asked now.
-    if (unseen === "ask" && refused !== "ask") await askToRead(core, session, channel, command.token);
+    if (unseen === "ask" && refused !== "ask") await askToRead(core, session, "presence", channel, command.token);
     else if (unseen !== undefined && unseen !== "ask") throw unseen;
   }
   if (present && Buffer.byteLength(JSON.stringify(command.presence)) > MEMBER_BYTES_MAX)
