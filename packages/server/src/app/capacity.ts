@@ -2,6 +2,7 @@
 import { acceptingOf } from "../base/accepting.ts";
 import type { Clock } from "../base/clock.ts";
 import { descriptorLimit } from "../base/descriptors.ts";
+import { StartupError } from "../base/failures.ts";
 import type { Logger } from "../base/log.ts";
 import { LoopLag } from "../base/loop-lag.ts";
 import { memoryLimitBytes } from "../base/memory-limit.ts";
@@ -29,6 +30,11 @@ export interface Capacity {
   reload(config: Config): void;
   /** From now on the server stops accepting on these sockets when descriptors run out. */
   watch(sockets: readonly ListeningSocket[]): void;
+  /**
+   * All sockets accept: to be called before any of them is handed on, since of one that does not nobody else finds out how it was. Throws
+   * `StartupError` where that cannot be; then nothing has changed.
+   */
+  unwatch(): void;
   stop(): void;
 }
 
@@ -75,6 +81,15 @@ export function capacityOf(config: Config, connections: () => number, clock: Clo
     watch(sockets) {
       watch?.stop();
       watch = marks && watchOf(marks, sockets, clock, log);
+    },
+    unwatch() {
+      try {
+        watch?.release();
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new StartupError(`the server accepts nobody, and cannot go on yet: ${reason}`, "reload again later");
+      }
+      watch = undefined;
     },
     stop() {
       watch?.stop();

@@ -46,6 +46,12 @@ export class DescriptorWatch {
     this.#timer = null;
   }
 
+  /** Ends, and the sockets are what they were. Throws where a port cannot be had any more; then it goes on. */
+  release(): void {
+    if (this.#isPaused) this.#resume();
+    this.stop();
+  }
+
   #look(): void {
     const { stop, room } = this.marks;
     const isStrained = this.#isPaused ? !this.#resumed() : !this.hasRoom(stop - room, 1);
@@ -63,15 +69,19 @@ export class DescriptorWatch {
     const { stop, room } = this.marks;
     if (!this.hasRoom(stop, room)) return false;
     try {
-      this.accepting.resume();
+      this.#resume();
     } catch (error) {
       // Whoever has the port now may let it go.
       this.log.error("cannot accept again", { error });
       return false;
     }
+    return true;
+  }
+
+  #resume(): void {
+    this.accepting.resume();
     this.#isPaused = false;
     this.log.warn("accepts again", {});
-    return true;
   }
 }
 

@@ -176,6 +176,7 @@ class House {
 
   /** New servers with the certificate take the ports over; the old ones go on with their connections. */
   #renew(tls: TlsFiles): void {
+    this.capacity.unwatch();
     const waiting = new Set<{ close(): void }>();
     const opened = <T extends { close(): void }>(next: T): T => {
       waiting.add(next);
