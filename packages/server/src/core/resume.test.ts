@@ -188,3 +188,36 @@ describe("a client that polls: a session of a few seconds, again and again", () 
     set.mockRestore();
   });
 });
+
+test("[CO-24] a session that is taken up while its bound user is revoked is nobody's", async () => {
+  const house = buildCore();
+  const page = await house.open({ user: "alice" });
+  const { id } = page.handle;
+  await house.control.bindUser(id, "bob");
+  // The store answers in its time: what is asked for later may be answered after the revocation is over and done.
+  const { state } = house.engine;
+  const get = state.get.bind(state);
+  const gate = Promise.withResolvers<void>();
+  spyOn(state, "get").mockImplementation(async (key) => {
+    if (key === "revoked/alice") await gate.promise;
+    return await get(key);
+  });
+  const set = state.set.bind(state);
+  const committed = Promise.withResolvers<void>();
+  spyOn(state, "set").mockImplementation(async (...entry) => {
+    await set(...entry);
+    await committed.promise;
+  });
+  const ended = house.control.disconnectUser("bob", { revokeMs: 60_000, reconnect: false });
+  await settle();
+  const connecting = new FakeConnection();
+  const handle = house.gateway.open(connecting, nativeProtocol(16), { channels: [] });
+  house.gateway.receive(handle, JSON.stringify({ type: "connect", token: "alice", session: id }));
+  await settle();
+  committed.resolve();
+  expect(await ended).toBe(1);
+  gate.resolve();
+  await settle();
+  expect((await house.control.user("bob")).sessions).toEqual([]);
+  expect(connecting.frames()[0]).toMatchObject({ type: "connected", user: "alice", resumed: false });
+});

@@ -35,10 +35,17 @@ export async function findLuggage(core: Core, session: Session, id: string): Pro
   const { tokenUser, until, luggage: kept } = JSON.parse(text) as SessionRecord;
   if (tokenUser !== (session.identity.user ?? null)) return undefined;
   const luggage = { ...kept, boundUser: kept.boundUser ?? undefined };
-  // Nobody knows when it was bound; who was thrown out since is to be bound anew.
-  if (luggage.boundUser !== undefined && (await revocationOf(core, luggage.boundUser)) !== undefined) return undefined;
   if (isEmpty(luggage)) session.keptUntil = until;
   return luggage;
+}
+
+/** The luggage, unless it is bound to a revoked user: nobody knows when it was bound; who was thrown out since is to be bound anew. */
+export async function unlessRevoked(
+  core: Core,
+  luggage: SessionLuggage | undefined,
+): Promise<SessionLuggage | undefined> {
+  if (luggage?.boundUser === undefined) return luggage;
+  return (await revocationOf(core, luggage.boundUser)) === undefined ? luggage : undefined;
 }
 
 /** Makes the session the one with this id. Synchronous, since two connections may have found the same session at the same time. */

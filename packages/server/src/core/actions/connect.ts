@@ -4,7 +4,7 @@ import { ReplyError } from "../../base/failures.ts";
 import type { Core } from "../deps.ts";
 import { identify } from "../identify.ts";
 import { join } from "../join.ts";
-import { findLuggage, takeUp } from "../resume.ts";
+import { findLuggage, takeUp, unlessRevoked } from "../resume.ts";
 import { requireNotRevoked } from "../revocations.ts";
 import { refusalOfGift } from "../rights.ts";
 import { ANONYMOUS, type Session } from "../model.ts";
@@ -18,9 +18,12 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
     session.client = command.client;
     session.jsonPing = command.ping ?? false;
     const { session: id } = command;
-    const luggage = id === undefined ? undefined : await findLuggage(core, session, id);
-    // Last, see `revocations.ts`.
-    await requireNotRevoked(core, identity.user, identity.issuedAt);
+    const found = id === undefined ? undefined : await findLuggage(core, session, id);
+    // Last, and both at once, see `revocations.ts`.
+    const [luggage] = await Promise.all([
+      unlessRevoked(core, found),
+      requireNotRevoked(core, identity.user, identity.issuedAt),
+    ]);
     if (hasLeft(session)) return;
     const resumed = id !== undefined && luggage !== undefined;
     if (session.fleeting) {
