@@ -44,16 +44,17 @@ export function jwtAuthority({ keys, published, clock, audience, issuer }: JwtOp
       if (known !== undefined) return known;
     }
     const parts = partsOf(token);
+    let generation = published?.generation ?? 0;
     if (!isSignedByOneOf(keys, algorithm, kid, parts)) {
       // Secrets are never published.
       if (!isSlow || published === undefined) throw notOurs();
-      await requirePublished(published, algorithm, kid, parts);
+      generation = await requirePublished(published, algorithm, kid, parts);
     }
     const claims = readClaims(
       parse(() => decodeJwt(token)),
       terms,
     );
-    if (isSlow) checked.add(token, claims, published?.generation ?? 0);
+    if (isSlow) checked.add(token, claims, generation);
     return claims;
   }
 
@@ -113,17 +114,21 @@ function isSignedByOneOf(
   });
 }
 
-/** A key that is not known yet may have been published meanwhile, or one without a name replaced. */
+/**
+ * A key that is not known yet may have been published meanwhile, or one without a name replaced. Resolves to the generation of the keys that
+ * were looked at: they may be others when this is heard.
+ */
 async function requirePublished(
   published: KeySet,
   algorithm: Algorithm,
   kid: string | undefined,
   parts: Parts,
-): Promise<void> {
-  if (isSignedByOneOf(published.known, algorithm, kid, parts)) return;
+): Promise<number> {
+  if (isSignedByOneOf(published.known, algorithm, kid, parts)) return published.generation;
   if (kid !== undefined && published.known.some((key) => key.kid === kid)) throw notOurs();
   await published.renew();
   if (!isSignedByOneOf(published.known, algorithm, kid, parts)) throw notOurs();
+  return published.generation;
 }
 
 function notOurs(): ReplyError {

@@ -286,3 +286,22 @@ describe("[CO-16] a key that cannot be one refuses the start, in words without t
     if (publicKey.length > 60) expect(message + advice).not.toContain(publicKey.slice(30, 60));
   });
 });
+
+test("[CO-17] what a withdrawn key has signed is not remembered under the keys that came while it was being checked", async () => {
+  const signer = makeSigner("EdDSA");
+  const other = makeSigner("EdDSA");
+  const published = {
+    known: configuredKeys(undefined, [signer.option]),
+    generation: 1,
+    ready: () => undefined,
+    renew: () => Promise.resolve(),
+  };
+  const authority = jwtAuthority({ keys: [], published, clock });
+  const [token, newer] = [await signer.sign({ sub: "bob" }), await other.sign({ sub: "alice" })];
+  const checking = userOf(authority, token);
+  published.known = configuredKeys(undefined, [other.option]);
+  published.generation = 2;
+  const next = userOf(authority, newer);
+  expect(await Promise.all([checking, next])).toEqual(["bob", "alice"]);
+  expect(await userOf(authority, token)).toBe("badToken");
+});

@@ -42,6 +42,8 @@ describe("[CO-21] subprotocols", () => {
     const coded = Buffer.from(JWT).toString("base64url");
     expect(readOffer(` longwire ,token.${coded}`)).toEqual({ token: JWT, answer: "longwire" });
     expect(readOffer("longwire, token.")).toEqual({ token: undefined, answer: "longwire" });
+    // Else the cookie would be tried in its place.
+    expect(readOffer("longwire, token.!")).toEqual({ token: "!", answer: "longwire" });
     expect(() => readOffer(`token.${JWT}`)).toThrow(ReplyError);
     expect(() => readOffer(`chat, token.${JWT}`)).toThrow("longwire");
   });

@@ -87,6 +87,7 @@ export function readOffer(header: string | null): Offer {
     throw new ReplyError("badField", `offer \`${SUBPROTOCOL}\` beside the token`, undefined, "sec-websocket-protocol");
   const text = holder.slice(TOKEN_PREFIX.length);
   // A JWT has dots, base64url has none.
-  const token = text.includes(".") ? text : Buffer.from(text, "base64url").toString();
+  // What cannot be decoded stays what it is: a bad token, and not none.
+  const token = text.includes(".") ? text : Buffer.from(text, "base64url").toString() || text;
   return { token: token === "" ? undefined : token, answer: SUBPROTOCOL };
 }
