@@ -5,7 +5,7 @@ test("[ST-11] the first signal asks to stop, the same by another way is nothing 
   let now = 1000;
   const said: string[] = [];
   const signals = createSignalHandler(
-    { now: () => now },
+    { uptime: () => now },
     { again: () => said.push("again"), last: () => said.push("last") },
   );
   signals.receive();

@@ -17,15 +17,15 @@ export interface FurtherSignals {
 }
 
 /** The first signal asks to stop in order, the next one to hurry, and one more is the end. */
-export function createSignalHandler(clock: Pick<Clock, "now">, { again, last }: FurtherSignals): SignalHandler {
+export function createSignalHandler(clock: Pick<Clock, "uptime">, { again, last }: FurtherSignals): SignalHandler {
   const { promise, resolve } = Promise.withResolvers<void>();
   const steps = [resolve, again, last];
   let since = -Infinity;
   return {
     first: promise,
     receive() {
-      if (clock.now() - since <= SAME_SIGNAL_MS) return;
-      since = clock.now();
+      if (clock.uptime() - since <= SAME_SIGNAL_MS) return;
+      since = clock.uptime();
       steps.shift()?.();
     },
   };
