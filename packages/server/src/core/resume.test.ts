@@ -221,3 +221,26 @@ test("[CO-24] a session that is taken up while its bound user is revoked is nobo
   expect((await house.control.user("bob")).sessions).toEqual([]);
   expect(connecting.frames()[0]).toMatchObject({ type: "connected", user: "alice", resumed: false });
 });
+
+test("[BY-9] a session that is kicked while it is being taken up cannot be resumed", async () => {
+  const house = buildCore();
+  const page = await house.open({ user: "alice" });
+  const { id } = page.handle;
+  await house.control.bindUser(id, "bob");
+  const { state } = house.engine;
+  const get = state.get.bind(state);
+  const gate = Promise.withResolvers<void>();
+  spyOn(state, "get").mockImplementation(async (key) => {
+    await gate.promise;
+    return await get(key);
+  });
+  const connecting = new FakeConnection();
+  const handle = house.gateway.open(connecting, nativeProtocol(16), { channels: [] });
+  house.gateway.receive(handle, JSON.stringify({ type: "connect", token: "alice", session: id }));
+  await settle();
+  await house.control.disconnectSession(id, { reconnect: false });
+  gate.resolve();
+  await settle();
+  expect(connecting.frames()[0]).toMatchObject({ type: "connected", user: "alice", resumed: false });
+  expect((await house.control.user("bob")).sessions).toEqual([]);
+});

@@ -18,12 +18,16 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
     session.client = command.client;
     session.jsonPing = command.ping ?? false;
     const { session: id } = command;
+    const live = id === undefined ? undefined : core.sessions.get(id);
     const found = id === undefined ? undefined : await findLuggage(core, session, id);
     // Last, and both at once, see `revocations.ts`.
-    const [luggage] = await Promise.all([
+    const [kept] = await Promise.all([
       unlessRevoked(core, found),
       requireNotRevoked(core, identity.user, identity.issuedAt),
     ]);
+    // Sent away meanwhile, and not because another connection has taken it up.
+    const wasKicked = live?.wasSentAway === true && core.sessions.get(live.id) === undefined;
+    const luggage = wasKicked ? undefined : kept;
     if (hasLeft(session)) return;
     const resumed = id !== undefined && luggage !== undefined;
     if (session.fleeting) {
