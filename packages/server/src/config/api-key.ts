@@ -1,6 +1,6 @@
 /** The kind of an entry of `apiKeys`: the one option whose value is an object. */
+import { checkFields, fieldsOf, fieldsSchema } from "./fields.ts";
 import { type Kind, list, MASK, type Report, secret, text, word } from "./kinds.ts";
-import { suggestion } from "./suggest.ts";
 
 export const SCOPES = ["publish", "read", "manage"] as const;
 export type Scope = (typeof SCOPES)[number];
@@ -29,29 +29,15 @@ const REQUIRED: readonly string[] = ["name", "key", "scopes"];
 
 export const apiKey: Kind<ApiKey> = {
   allowed: ALLOWED,
-  schema: {
-    type: "object",
-    properties: Object.fromEntries(Object.entries(FIELDS).map(([name, kind]) => [name, kind.schema])),
-    required: REQUIRED,
-    additionalProperties: false,
-  },
+  schema: fieldsSchema(FIELDS, REQUIRED),
   check(value, path, report) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    const fields = fieldsOf(value);
+    if (fields === undefined) {
       // Never the value: somebody who wrote a bare key here wrote a secret.
       report(path, `must be ${ALLOWED}; found ${Array.isArray(value) ? "a list" : typeof value}`);
       return value as ApiKey;
     }
-    const fields = value as Readonly<Record<string, unknown>>;
-    for (const key of Object.keys(fields)) {
-      if (!Object.hasOwn(FIELDS, key)) {
-        report([...path, key], `there is no such field${suggestion(key, Object.keys(FIELDS))}`);
-      }
-    }
-    for (const [key, kind] of Object.entries(FIELDS)) {
-      const field = fields[key];
-      if (field !== undefined) kind.check(field, [...path, key], report);
-      else if (REQUIRED.includes(key)) report([...path, key], `is missing; must be ${kind.allowed}`);
-    }
+    checkFields(fields, FIELDS, REQUIRED, path, report);
     return value as ApiKey;
   },
   fromText: (word) => word,

@@ -1,7 +1,7 @@
 /** The kind of an entry of `tcpListeners`. */
+import { checkFields, fieldsOf, fieldsSchema } from "./fields.ts";
 import { channelFault, personalUser } from "@longwire/protocol";
 import { flag, integer, type Kind, refuse, text } from "./kinds.ts";
-import { suggestion } from "./suggest.ts";
 
 export const FRAMINGS = ["json", "text", "frame"] as const;
 export type FramingName = (typeof FRAMINGS)[number];
@@ -48,28 +48,14 @@ const REQUIRED: readonly string[] = ["port", "framing"];
 
 export const tcpListener: Kind<TcpListener> = {
   allowed: ALLOWED,
-  schema: {
-    type: "object",
-    properties: Object.fromEntries(Object.entries(FIELDS).map(([name, kind]) => [name, kind.schema])),
-    required: REQUIRED,
-    additionalProperties: false,
-  },
+  schema: fieldsSchema(FIELDS, REQUIRED),
   check(value, path, report) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    const fields = fieldsOf(value);
+    if (fields === undefined) {
       refuse(report, path, ALLOWED, value);
       return value as TcpListener;
     }
-    const fields = value as Readonly<Record<string, unknown>>;
-    for (const key of Object.keys(fields)) {
-      if (!Object.hasOwn(FIELDS, key)) {
-        report([...path, key], `there is no such field${suggestion(key, Object.keys(FIELDS))}`);
-      }
-    }
-    for (const [key, kind] of Object.entries(FIELDS)) {
-      const field = fields[key];
-      if (field !== undefined) kind.check(field, [...path, key], report);
-      else if (REQUIRED.includes(key)) report([...path, key], `is missing; must be ${kind.allowed}`);
-    }
+    checkFields(fields, FIELDS, REQUIRED, path, report);
     const hasChannel = fields["channel"] !== undefined;
     if (fields["framing"] === "json" && hasChannel) {
       report([...path, "channel"], "has no place here: clients of a json listener name their channels themselves");

@@ -1,6 +1,6 @@
 /** The kind of an entry of `tokenKeys`. */
+import { checkFields, fieldsOf, fieldsSchema } from "./fields.ts";
 import { type Kind, MASK, refuse, secret, text, word } from "./kinds.ts";
-import { suggestion } from "./suggest.ts";
 
 /** Bytes of the hash: a shorter secret would be the weaker part (RFC 7518 section 3.2). */
 const SECRET_BYTES = { HS256: 32, HS384: 48, HS512: 64 } as const;
@@ -27,33 +27,24 @@ const FIELDS = {
   publicKeyFile: text,
 } as const;
 
+const REQUIRED: readonly string[] = ["algorithm"];
+
 const MATERIAL = ["secret", "publicKey", "publicKeyFile"] as const;
 
 export const tokenKey: Kind<TokenKeyOption> = {
   allowed: ALLOWED,
-  schema: {
-    type: "object",
-    properties: Object.fromEntries(Object.entries(FIELDS).map(([name, kind]) => [name, kind.schema])),
-    required: ["algorithm"],
-    additionalProperties: false,
-  },
+  schema: fieldsSchema(FIELDS, REQUIRED),
   check(value, path, report) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    const fields = fieldsOf(value);
+    if (fields === undefined) {
       // Never the value: it may be a bare secret.
       refuse(report, path, ALLOWED, Array.isArray(value) ? [] : {});
       return value as TokenKeyOption;
     }
-    const fields = value as Readonly<Record<string, unknown>>;
-    for (const key of Object.keys(fields)) {
-      if (!Object.hasOwn(FIELDS, key))
-        report([...path, key], `there is no such field${suggestion(key, Object.keys(FIELDS))}`);
-    }
-    for (const [key, kind] of Object.entries(FIELDS)) {
-      if (fields[key] !== undefined && key !== "secret") kind.check(fields[key], [...path, key], report);
-    }
+    checkFields(fields, FIELDS, REQUIRED, path, report, "secret");
     const { algorithm } = fields;
-    if (algorithm === undefined) report([...path, "algorithm"], `is missing; must be ${FIELDS.algorithm.allowed}`);
-    else if (isSecretAlgorithm(algorithm)) checkSecret(algorithm, fields, path, report);
+    if (algorithm === undefined) return value as TokenKeyOption;
+    if (isSecretAlgorithm(algorithm)) checkSecret(algorithm, fields, path, report);
     else checkPublic(fields, path, report);
     return value as TokenKeyOption;
   },
