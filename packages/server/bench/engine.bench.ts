@@ -13,7 +13,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { createLogger } from "../src/base/log.ts";
 import { openMemoryEngine } from "../src/engines/memory/engine.ts";
 import { openSqliteEngine } from "../src/engines/sqlite/engine.ts";
-import type { Broker } from "../src/ports/broker.ts";
+import type { Broker, Sink } from "../src/ports/broker.ts";
 import type { Engine, EngineSettings } from "../src/ports/engine.ts";
 
 const CHANNELS = 200;
@@ -25,7 +25,9 @@ const settings: EngineSettings = {
   idempotencyMs: 300_000,
   positionTtlMs: 30 * 86_400_000,
 };
-const sink = { publication: (): void => {} };
+const sink: Sink = { publication: nothing, event: nothing, top: nothing, fenced: nothing };
+
+function nothing(): void {}
 const draft = { data: JSON.stringify({ text: "x".repeat(150) }), keep: true };
 const names = Array.from({ length: CHANNELS }, (_, index) => `bench:${index}`);
 

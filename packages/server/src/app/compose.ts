@@ -6,10 +6,8 @@ import type { Config } from "../config/schema.ts";
 import { channelOptions } from "../core/channel-options.ts";
 import { type CoreParts, createCore } from "../core/core.ts";
 import type { Settings } from "../core/settings.ts";
-import { openMemoryEngine } from "../engines/memory/engine.ts";
-import { openSqliteEngine } from "../engines/sqlite/engine.ts";
-import type { Sink } from "../ports/broker.ts";
 import type { Engine, EngineSettings } from "../ports/engine.ts";
+import type { PreparedEngine } from "./engine.ts";
 import { LiveHooks } from "./hooks.ts";
 import { Trust } from "./trust.ts";
 
@@ -20,7 +18,7 @@ export interface Composition extends Omit<CoreParts, "reload"> {
   prepare(config: Config, settings: Settings): () => void;
 }
 
-export function compose(config: Config, settings: Settings, log: Logger): Composition {
+export function compose(config: Config, settings: Settings, prepared: PreparedEngine, log: Logger): Composition {
   const clock = systemClock;
   const turn = new Turn();
   const engineSettings: EngineSettings = {
@@ -31,10 +29,6 @@ export function compose(config: Config, settings: Settings, log: Logger): Compos
     idempotencyMs: config.idempotencySeconds * 1000,
     positionTtlMs: config.positionTtlSeconds * 1000,
   };
-  const open = (sink: Sink): Engine =>
-    config.engine === "memory"
-      ? openMemoryEngine(engineSettings, sink, clock)
-      : openSqliteEngine({ dataDir: config.dataDir, sync: config.sync }, engineSettings, sink, clock, log);
   // Before anything is opened: keys that cannot be used keep the server from starting.
   const trust = new Trust(config, clock, log);
   let engine: Engine | undefined;
@@ -46,7 +40,7 @@ export function compose(config: Config, settings: Settings, log: Logger): Compos
     turn,
     authority: trust,
     hooks: hooks.asked,
-    openEngine: (sink) => (engine = open(sink)),
+    openEngine: (sink) => (engine = prepared.open(engineSettings, sink)),
   });
   if (engine === undefined) throw new Error("the core has opened no engine");
   trust.fetch();

@@ -10,6 +10,7 @@ import { checksTokens, type Config } from "../config/schema.ts";
 import { refusalAt } from "./admission.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
 import { type Composition, compose } from "./compose.ts";
+import { prepareEngine } from "./engine.ts";
 import { type OpenListener, openListeners, planListeners } from "./listeners.ts";
 import { postureOf, type Posture } from "./posture.ts";
 import { settingsOf } from "./settings.ts";
@@ -50,7 +51,7 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
   const posture = postureOf(config);
   const tls = readTls(config);
   const planned = await planListeners(config, log);
-  const parts = compose(config, settingsOf(config, posture, VERSION), log);
+  const parts = await composed(config, posture, log);
   const capacity = capacityOf(config, () => parts.connections(), systemClock, log);
   const house = new House(config, posture, tls, parts, capacity, log);
   try {
@@ -94,6 +95,16 @@ export async function startGateway(config: Config, log: Logger): Promise<Running
     stop: () => (stopping ??= house.stop()),
     hurry: () => house.hurrying.abort(),
   };
+}
+
+async function composed(config: Config, posture: Posture, log: Logger): Promise<Composition> {
+  const prepared = await prepareEngine(config, systemClock, log);
+  try {
+    return compose(config, settingsOf(config, posture, VERSION), prepared, log);
+  } catch (error) {
+    await prepared.abandon();
+    throw error;
+  }
 }
 
 /** What is open, and by which configuration. */

@@ -1,9 +1,14 @@
 /** Names that must not be guessed or met twice. */
 import { hash, randomBytes } from "node:crypto";
 
-/** A session id: 120 random bits, so that knowing one is proof of having been given it. */
+/** A session id: 120 random bits, so that knowing one is proof of having been given it. Behind it stands the mark of the process that made it, if it has any. */
 export function newSessionId(): string {
   return randomBytes(15).toString("base64url");
+}
+
+/** The mark of a process among its peers. 36 bits, which a few hundred processes do not draw twice. */
+export function newPeerMark(): string {
+  return randomBytes(5).toString("base64url").slice(0, 6);
 }
 
 /** What stands for a session where others see it: always the same, and no way back to the id. */

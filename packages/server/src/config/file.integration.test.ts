@@ -124,7 +124,7 @@ describe("configuration file", () => {
     const message = messageOf();
     expect(message).toContain("the configuration has 4 faults:");
     expect(message).toContain("prot (longwire.toml line 1): there is no such option; did you mean port?");
-    expect(message).toContain('engine (longwire.toml line 2): must be memory or sqlite; found "oracle"');
+    expect(message).toContain('engine (longwire.toml line 2): must be memory, sqlite or redis; found "oracle"');
     expect(message).toContain(
       "channels.histroySize (longwire.toml line 5): there is no such option; did you mean channels.historySize?",
     );

@@ -56,19 +56,23 @@ export function integer(least: number, most: number): Kind<number> {
   };
 }
 
-/** A number, or the word `off`. */
-export function integerOrOff(least: number, most: number): Kind<number | "off"> {
+/** A number, or the word. */
+export function integerOr<const W extends string>(word: W, least: number, most: number): Kind<number | W> {
   const number = integer(least, most);
-  const allowed = `${number.allowed}, or off`;
+  const allowed = `${number.allowed}, or ${word}`;
   return {
     allowed,
-    schema: { anyOf: [number.schema, { const: "off" }] },
+    schema: { anyOf: [number.schema, { const: word }] },
     check(value, path, report) {
-      if (value !== "off") number.check(value, path, (at) => refuse(report, at, allowed, value));
-      return value as number | "off";
+      if (value !== word) number.check(value, path, (at) => refuse(report, at, allowed, value));
+      return value as number | W;
     },
     fromText: (text) => number.fromText(text),
   };
+}
+
+export function integerOrOff(least: number, most: number): Kind<number | "off"> {
+  return integerOr("off", least, most);
 }
 
 export const flag: Kind<boolean> = {

@@ -29,7 +29,7 @@ function paths(argv: readonly string[]): string[] {
 const EXAMPLES = [
   { path: ["port"], good: ["0", 0], bad: ["65536", "8e3", "0x50", " 80", "80.5", "-1", "http"] },
   { path: ["host"], good: ["::1", "::1"], bad: ["  "] },
-  { path: ["engine"], good: ["memory", "memory"], bad: ["Memory", "redis"] },
+  { path: ["engine"], good: ["memory", "memory"], bad: ["Memory", "oracle"] },
   { path: ["apiKey"], good: ["k3y-with-8", "k3y-with-8"], bad: ["short", "with a space"] },
   { path: ["tokenSecret"], good: ["0123456789abcdef", "0123456789abcdef"], bad: ["0123456789abcde"] },
   { path: ["origins"], good: ['["https://a.example"]', ["https://a.example"]], bad: ["[1]", '[""]', "[", '["a"'] },

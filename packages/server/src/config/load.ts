@@ -6,10 +6,10 @@ import {
   NAMESPACE_DEFAULTS,
   type NamespaceOptions,
   namedPaths,
-  type Option,
   optionAt,
   SERVER_OPTIONS,
 } from "./schema.ts";
+import type { Option } from "./option.ts";
 import { ConfigError, type Fault, keyPath, type Setting } from "./setting.ts";
 import { CONFIG_FLAG, type Environment, environmentSettings, fileSettings, flagSettings } from "./sources.ts";
 import { crossFaults } from "./rules.ts";

@@ -1,13 +1,6 @@
 /** What people read about the options, printed from the table: sample file, docs page, JSON Schema. */
-import {
-  CHANNEL_OPTIONS,
-  environmentName,
-  flagName,
-  NAMESPACE_DEFAULTS,
-  type Option,
-  optionAt,
-  SERVER_OPTIONS,
-} from "./schema.ts";
+import { CHANNEL_OPTIONS, environmentName, flagName, NAMESPACE_DEFAULTS, optionAt, SERVER_OPTIONS } from "./schema.ts";
+import type { Option } from "./option.ts";
 import { keyPath } from "./setting.ts";
 import { NAMESPACES_ENVIRONMENT, NAMESPACES_FLAG } from "./sources.ts";
 

@@ -26,6 +26,7 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
     if (other !== undefined) fault(path, `is ${port}, as ${other} is: each needs a port of its own`);
     else if (port !== 0) ports.set(`${host} ${port}`, path);
   }
+  redisFaults(config, fault);
   tlsFaults(config, fault);
   hookFaults(config, fault);
   tokenFaults(config, fault);
@@ -38,6 +39,16 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
     keys.add(key);
   }
   return faults;
+}
+
+function redisFaults(config: Config, fault: (path: string, message: string) => void): void {
+  const { redisMode, redisUrls, redisDatabase } = config;
+  if (redisMode === "single" && redisUrls.length > 1)
+    fault("redisUrls", "names several servers, and redisMode is single; several need sentinel or cluster");
+  if (redisMode === "cluster" && redisDatabase !== 0)
+    fault("redisDatabase", `is ${redisDatabase}, and Redis Cluster has only database 0`);
+  const protocols = new Set(redisUrls.map((url) => url.split(":")[0]));
+  if (protocols.size > 1) fault("redisUrls", "are in part redis:// and in part rediss://: all speak TLS, or none");
 }
 
 function tlsFaults(config: Config, fault: (path: string, message: string) => void): void {

@@ -3,59 +3,15 @@
  * file, the JSON Schema and docs/configuration.md all come from here; to add an option is to add its row.
  */
 import { apiKey } from "./api-key.ts";
-import { flag, integer, integerOrOff, type Kind, list, secret, text, word } from "./kinds.ts";
+import { flag, integer, integerOr, integerOrOff, list, secret, text, word } from "./kinds.ts";
+import { atStart, option, type Option, optional, type Table, type Values } from "./option.ts";
+import { REDIS_OPTIONS } from "./redis-options.ts";
 import { headerName, httpUrl } from "./http-kinds.ts";
 import { addressRange } from "./address-range.ts";
 import { originEntry } from "./origin-pattern.ts";
 import { tcpListener } from "./tcp-listener.ts";
 import { cookieName } from "./cookie-name.ts";
 import { tokenKey } from "./token-key.ts";
-
-/** A row of the table. `T` is the type in `Config`: it holds `undefined` where leaving the option out means something. */
-export interface Option<T> {
-  readonly kind: Kind<Exclude<T, undefined>>;
-  readonly fallback: T;
-  /** Whether no value may be shown. */
-  readonly secret: boolean;
-  /** Whether a reload (SIGHUP) takes a new value. */
-  readonly reloadable: boolean;
-  readonly doc: string;
-  /** What happens when the option is left out and has no default. */
-  readonly absent: string | undefined;
-}
-
-function option<T>(kind: Kind<T>, fallback: NoInfer<T>, doc: string): Option<T> {
-  return {
-    kind: kind as Kind<Exclude<T, undefined>>,
-    fallback,
-    secret: kind.mask !== undefined,
-    reloadable: true,
-    doc,
-    absent: undefined,
-  };
-}
-
-/** An option that may be left out; `absent` says what then happens. */
-function optional<T>(kind: Kind<T>, absent: string, doc: string): Option<T | undefined> {
-  return {
-    kind: kind as Kind<Exclude<T, undefined>>,
-    fallback: undefined,
-    secret: kind.mask !== undefined,
-    reloadable: true,
-    doc,
-    absent,
-  };
-}
-
-/** What is settled with the ports, the engine, or every connection that is open. */
-function atStart<T>(row: Option<T>): Option<T> {
-  return { ...row, reloadable: false };
-}
-
-type Table = Readonly<Record<string, Option<unknown>>>;
-
-/** The values of a table. */
-export type Values<T> = { readonly [K in keyof T]: T[K] extends Option<infer V> ? V : never };
 
 const COUNT_MAX = 1_000_000_000;
 const BYTES_MAX = 1024 ** 4;
@@ -170,11 +126,19 @@ export const SERVER_OPTIONS = {
   ),
   engine: atStart(
     option(
-      word("memory", "sqlite"),
+      word("memory", "sqlite", "redis"),
       "sqlite",
-      "Where publications are kept: memory forgets them at a restart, sqlite keeps them in `dataDir`.",
+      "Where publications are kept: memory forgets them at a restart, sqlite keeps them in `dataDir`, redis in Redis or Valkey, for several nodes.",
     ),
   ),
+  workers: atStart(
+    option(
+      integerOr("auto", 1, 512),
+      1,
+      "How many processes serve the ports (Linux). auto: one for each core. See docs/scaling.md.",
+    ),
+  ),
+  ...REDIS_OPTIONS,
   sync: atStart(
     option(
       word("normal", "full"),

@@ -16,6 +16,8 @@ export const OTHER_ENVIRONMENT_NAMES: readonly string[] = [
   // Read by `longwire publish` and `longwire subscribe`.
   "LONGWIRE_URL",
   "LONGWIRE_TOKEN",
+  // Set by the supervisor for its workers.
+  "LONGWIRE_WORKER",
   // Read by the slow tests, whose servers inherit them.
   "LONGWIRE_SLOW",
   "LONGWIRE_SEED",

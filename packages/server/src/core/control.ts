@@ -257,6 +257,7 @@ export class CoreControl implements Control {
   stats(): Promise<StatsView> {
     const { sessions, hub, clock, settings } = this.core;
     return Promise.resolve({
+      processes: 1,
       sessions: sessions.size,
       users: sessions.userCount,
       channels: hub.channelCount,

@@ -25,6 +25,10 @@ import type { Session } from "./model.ts";
 import { Sessions } from "./sessions.ts";
 import type { Settings } from "./settings.ts";
 
+/** Clients that have to come back are asked to do so over a span that grows with their number. */
+const FENCED_SPAN_PER_CLIENT_MS = 1;
+const FENCED_SPAN_MAX_MS = 5000;
+
 const QUIET: ReadonlySet<string> = new Set(["shutdown", "replaced", "overloaded"]);
 
 export interface CoreParts {
@@ -109,13 +113,21 @@ export function createCore(options: CoreOptions): CoreParts {
     outbox.forget(session);
   }
 
+  function fenced(): void {
+    const everybody = sessions.everybody();
+    const spanMs = Math.min(FENCED_SPAN_MAX_MS, everybody.length * FENCED_SPAN_PER_CLIENT_MS);
+    log.warn("taken for dead, so all clients have to come back", { clients: everybody.length });
+    for (const session of everybody)
+      goodbye(session, new Disconnect("unavailableNow", undefined, Math.round(Math.random() * spanMs)));
+  }
+
   const outbox = new Outbox(settings, turn, goodbye);
   const cursors = new Cursors(outbox, goodbye);
   const limits = new Limits(settings.limits, clock);
-  const hub = new Hub({ settings, outbox, turn, clock, log, findSession: (id) => sessions.get(id) });
+  const hub = new Hub({ settings, outbox, turn, clock, log, findSession: (id) => sessions.get(id), fenced });
   const engine = options.openEngine(hub);
   hub.attach(engine.broker);
-  const presence = new Presence(engine.presence, hub, clock, log);
+  const presence = new Presence(engine.presence, clock, log);
   const lifecycle = new Lifecycle(settings, clock, outbox, goodbye, (session) => renew(core, session));
   const core: Core = {
     settings,

@@ -42,7 +42,8 @@ export class CoreGateway implements Gateway {
   open(connection: Connection, protocol: Protocol, handshake: Handshake): SessionHandle {
     const { clock, settings, limits } = this.core;
     const { pingIntervalMs } = settings;
-    const session = new Session(newSessionId(), connection, protocol, clock.now(), clock.uptime(), pingIntervalMs);
+    const id = `${newSessionId()}${this.core.engine.bus.self}`;
+    const session = new Session(id, connection, protocol, clock.now(), clock.uptime(), pingIntervalMs);
     this.core.sessions.arrive(session);
     this.core.watch(session);
     session.fleeting = handshake.fleeting ?? false;

@@ -5,7 +5,7 @@
  * Per channel the hub knows the position up to which its subscribers have everything. The next offset is delivered, an old
  * one dropped; a hole or another epoch is mended from the history before anything newer goes out.
  */
-import { type Member, personalUser } from "@longwire/protocol";
+import { type Member, personalUser, type Position } from "@longwire/protocol";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { itemsOf, sizeOf, withItem, withoutItem } from "../base/few.ts";
@@ -40,6 +40,8 @@ export interface HubDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly findSession: (id: string) => Session | undefined;
+  /** Everybody here has to come back. */
+  readonly fenced: () => void;
 }
 
 export class Hub implements Sink {
@@ -226,6 +228,15 @@ export class Hub implements Sink {
       }
       if (frame !== null) this.deps.outbox.pushFrame(session, frame);
     }
+  }
+
+  top(name: string, position: Position): void {
+    const channel = this.#channels.get(name);
+    if (channel !== undefined) this.mending.catchUp(channel, position);
+  }
+
+  fenced(): void {
+    this.deps.fenced();
   }
 
   #isNext(channel: LocalChannel, publication: Publication): boolean {

@@ -55,11 +55,10 @@ test("[PR-2] a list of members ends at a bound of bytes; the counts are whole", 
 
 test("[P4] of too many who might come back, the rest are gone at once", async () => {
   const clock = new FakeClock();
-  const store = new LocalPresence();
   const events: string[] = [];
-  const hub = { event: (type: string) => void events.push(type) };
+  const store = new LocalPresence({ event: (type: string) => void events.push(type) });
   const silent = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-  const presence = new Presence(store, hub, clock, silent, 10);
+  const presence = new Presence(store, clock, silent, 10);
   const channel = new LocalChannel("a", OPEN);
   for (let n = 0; n < 15; n++) {
     const session = new Session(`s${n}`, new FakeConnection(), nativeProtocol(16), 0, 0, 1000);

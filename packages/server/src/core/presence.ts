@@ -1,5 +1,5 @@
 /**
- * Presence: who is in a channel, told to those who asked for `join` and `leave`.
+ * Presence: which sessions show themselves in a channel. Those who asked are told `join` and `leave` by way of the engine (`Sink.event`).
  *
  * A person whose last connection drops is announced as gone only after `leaveDelayMs`: turning a page closes one connection
  * and opens the next, and nobody should see that. An `unsubscribe` is meant, so it shows at once.
@@ -9,7 +9,6 @@ import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { TimerWheel, type WheelItem } from "../base/timer-wheel.ts";
 import type { PresenceStore } from "../ports/presence.ts";
-import type { Hub } from "./hub.ts";
 import type { Session, Subscription } from "./model.ts";
 
 interface Departure extends WheelItem {
@@ -28,7 +27,6 @@ export class Presence {
 
   constructor(
     private readonly store: PresenceStore,
-    private readonly hub: Pick<Hub, "event">,
     private readonly clock: Clock,
     private readonly log: Logger,
     private readonly departuresMax: number = DEPARTURES_MAX,
@@ -54,9 +52,8 @@ export class Presence {
       this.#wheel.cancel(departure);
       this.#departures.delete(keyOf(channel.name, session.id));
     }
-    const isNew = await this.store.put(channel.name, member);
-    // It may have left while the store was asked; then its departure has been queued behind this and speaks for itself.
-    if (isNew) this.hub.event("join", channel.name, member);
+    // It may leave while the store is asked; then its departure is queued behind this and speaks for itself.
+    await this.store.put(channel.name, member);
   }
 
   /** The subscription has ended. `dropped`: by a lost connection, which may come back. */
@@ -90,12 +87,9 @@ export class Presence {
   }
 
   #drop(channel: string, session: string): void {
-    this.store.drop(channel, session).then(
-      (member) => {
-        if (member !== undefined) this.hub.event("leave", channel, member);
-      },
-      (error: unknown) => this.log.error("presence entry cannot be dropped", { channel, session, error }),
-    );
+    this.store.drop(channel, session).catch((error: unknown) => {
+      this.log.error("presence entry cannot be dropped", { channel, session, error });
+    });
   }
 }
 

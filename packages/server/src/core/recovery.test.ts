@@ -35,6 +35,9 @@ function build(options: Parameters<typeof buildCore>[0] = {}, dataOf = (number: 
       const inner = openMemoryEngine(
         { retentionOf: () => ({ size: 10_000, ttlMs: OPEN.historyMs }), idempotencyMs: 1000, positionTtlMs: 100_000 },
         {
+          event: (...told) => sink.event(...told),
+          top: (...told) => sink.top(...told),
+          fenced: () => sink.fenced(),
           publication(channel: string, epoch: string, publication: Publication) {
             const hand = (): void => sink.publication(channel, epoch, publication);
             if (holds.live) kept.push(hand);

@@ -3,6 +3,7 @@
  * disk it would only be wrong after a restart.
  */
 import type { Member } from "@longwire/protocol";
+import type { Sink } from "../ports/broker.ts";
 import { personOf, type PresenceCount, type PresenceList, type PresenceStore } from "../ports/presence.ts";
 
 interface Room {
@@ -15,7 +16,9 @@ interface Room {
 export class LocalPresence implements PresenceStore {
   readonly #rooms = new Map<string, Room>();
 
-  put(channel: string, member: Member): Promise<boolean> {
+  constructor(private readonly sink: Pick<Sink, "event">) {}
+
+  put(channel: string, member: Member): Promise<void> {
     let room = this.#rooms.get(channel);
     if (room === undefined) {
       room = { members: new Map(), people: new Map() };
@@ -27,17 +30,19 @@ export class LocalPresence implements PresenceStore {
     // Counted in before the old entry is counted out, so that a replaced entry of the same person does not come and go.
     const replaced = room.members.get(member.session);
     room.members.set(member.session, member);
-    if (replaced !== undefined) countOut(room, replaced);
-    return Promise.resolve(sessions === 0);
+    if (replaced !== undefined && countOut(room, replaced)) this.sink.event("leave", channel, replaced);
+    if (sessions === 0) this.sink.event("join", channel, member);
+    return Promise.resolve();
   }
 
-  drop(channel: string, session: string): Promise<Member | undefined> {
+  drop(channel: string, session: string): Promise<void> {
     const room = this.#rooms.get(channel);
     const member = room?.members.get(session);
-    if (room === undefined || member === undefined) return Promise.resolve(undefined);
+    if (room === undefined || member === undefined) return Promise.resolve();
     room.members.delete(session);
     if (room.members.size === 0) this.#rooms.delete(channel);
-    return Promise.resolve(countOut(room, member) ? member : undefined);
+    if (countOut(room, member)) this.sink.event("leave", channel, member);
+    return Promise.resolve();
   }
 
   list(channel: string, limit: number): Promise<PresenceList> {

@@ -258,6 +258,7 @@ export const stateAnswer = z.object({ value: anyJson() }).meta({ id: "State" });
 export const statsView = describes<control.StatsView>()(
   z
     .object({
+      processes: count.describe("Workers of all nodes that answered."),
       sessions: count,
       users: count,
       channels: count,

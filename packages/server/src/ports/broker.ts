@@ -9,7 +9,7 @@
  *   `unsubscribe`; where the order of several channels in one call to the store is known, it is kept too.
  * - Methods never block the event loop for longer than one commit.
  */
-import type { Position } from "@longwire/protocol";
+import type { Member, Position } from "@longwire/protocol";
 
 /** What a publisher hands in. `data` is JSON text. */
 export interface Draft {
@@ -44,6 +44,8 @@ export interface Publication {
 /** The answer to a publish. `repeated`: the idempotency key was known, nothing was stored, this is the first answer again. */
 export interface Published extends Position {
   readonly repeated: boolean;
+  /** How many processes follow the channel, this one included; absent where there is only this one. */
+  readonly followers?: number;
 }
 
 /** How much of a channel is kept. `size` 0: numbered, but nothing kept. */
@@ -119,4 +121,16 @@ export interface Broker {
 /** Who takes what the engine hands on: the hub. Calls must not throw. */
 export interface Sink {
   publication(channel: string, epoch: string, publication: Publication): void;
+  /** A person has come into the channel, or left it, wherever its session is; for every channel that is subscribed here. */
+  event(type: "join" | "leave", channel: string, member: Member): void;
+  /**
+   * This is how far a subscribed channel has come, said after a time in which messages may have been lost: whoever has less
+   * reads the rest from the history.
+   */
+  top(channel: string, position: Position): void;
+  /**
+   * Others took this process for dead and ended its sessions (presence, counts). It lives, so its clients have to come back as if it had
+   * died.
+   */
+  fenced(): void;
 }

@@ -21,13 +21,17 @@ export interface PublishRequest {
   readonly history?: boolean | undefined;
 }
 
-/** `offset` is absent for `history: false`. `online`: somebody was subscribed; `subscribers`: how many sessions. */
+/**
+ * `offset` is absent for `history: false`. `online`: somebody was subscribed; `subscribers`: how many sessions. `approximate`: others than this
+ * process have some of them, counted within the last second, or each as one at least.
+ */
 export interface PublishAnswer {
   readonly channel: string;
   readonly epoch: string;
   readonly offset?: number;
   readonly online: boolean;
   readonly subscribers: number;
+  readonly approximate?: true;
 }
 
 /** Pages go by name: pass the last name of a page as `after`. */
@@ -105,7 +109,10 @@ export interface SessionView {
   readonly bufferedBytes: number;
 }
 
+/** Sums over all processes that answered; times and version are of the one that was asked. */
 export interface StatsView {
+  /** Workers of all nodes; those that did not answer are not counted in. */
+  readonly processes: number;
   readonly sessions: number;
   readonly users: number;
   readonly channels: number;

@@ -1,5 +1,6 @@
 /** An engine: a preset of the ports that keep things, opened and closed together. */
 import type { Broker, Retention } from "./broker.ts";
+import type { NodeBus } from "./node-bus.ts";
 import type { PresenceStore } from "./presence.ts";
 import type { StateStore } from "./state.ts";
 
@@ -7,6 +8,7 @@ export interface Engine {
   readonly broker: Broker;
   readonly presence: PresenceStore;
   readonly state: StateStore;
+  readonly bus: NodeBus;
   /** Whether publishes can be kept right now, and if not, why: for readiness. */
   health(): { readonly ready: boolean; readonly reason?: string };
   /** Finishes what was accepted and lets go of files and locks. */

@@ -1,8 +1,9 @@
 /**
  * PresenceStore: which sessions are present in a channel.
  *
- * A person is a user, or a session without one. Promises: `put` and `drop` say truthfully, and atomically with the change,
- * whether a person came or went; an entry whose node died is gone within the engine's expiry.
+ * A person is a user, or a session without one. Promises: when a person comes or goes, the sinks of all processes that are subscribed to the
+ * channel are told once (`Sink.event`), truthfully and in the order of the changes; the own one before `put` or `drop` resolves. Entries of a process that died
+ * are gone within the engine's expiry, unless their session has been put by another one since.
  */
 import type { Member } from "@longwire/protocol";
 
@@ -18,10 +19,10 @@ export interface PresenceList extends PresenceCount {
 }
 
 export interface PresenceStore {
-  /** Adds or replaces the session's entry; resolves to whether the person was not present before. */
-  put(channel: string, member: Member): Promise<boolean>;
-  /** Removes the session's entry; resolves to it if the person is not present any more, else to undefined. */
-  drop(channel: string, session: string): Promise<Member | undefined>;
+  /** Adds or replaces the session's entry. */
+  put(channel: string, member: Member): Promise<void>;
+  /** Removes the session's entry, unless another process has put it since. */
+  drop(channel: string, session: string): Promise<void>;
   list(channel: string, limit: number): Promise<PresenceList>;
   count(channel: string): Promise<PresenceCount>;
 }

@@ -19,6 +19,8 @@ export interface StateStore {
    * leaves the expiry of an existing key as it is.
    */
   add(key: string, amount: number, ttlMs: number | undefined): Promise<number>;
+  /** Lets an existing key live for so long from now on, whatever was said before. Resolves to whether there is such a key. */
+  touch(key: string, ttlMs: number): Promise<boolean>;
   /** Resolves to whether there was such a key. */
   remove(key: string): Promise<boolean>;
 

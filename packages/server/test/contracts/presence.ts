@@ -7,29 +7,46 @@ import { FakeClock } from "../support/fake-clock.ts";
 export function presenceContract(engineName: string, open: OpenEngine): void {
   describe(`presence contract: ${engineName}`, () => {
     let engine: Engine;
+    let sink: RecordingSink;
 
     beforeEach(async () => {
-      engine = await open(settingsOf(), new RecordingSink(), new FakeClock());
+      sink = new RecordingSink();
+      engine = await open(settingsOf(), sink, new FakeClock());
+      // Who subscribes is told.
+      for (const channel of ["a", "b"]) await engine.broker.subscribe(channel);
     });
 
     afterEach(() => engine.close());
 
+    /** What the sink was told since it was asked last: `+bob`, `-s1`. */
+    function told(): string[] {
+      return sink.events
+        .splice(0)
+        .map(({ type, member: { user, session } }) => `${type === "join" ? "+" : "-"}${user ?? session}`);
+    }
+
     test("[EN-8] a user comes with the first session and goes with the last", async () => {
       const { presence } = engine;
-      expect(await presence.put("a", { session: "s1", user: "bob" })).toBe(true);
-      expect(await presence.put("a", { session: "s2", user: "bob" })).toBe(false);
-      expect(await presence.put("b", { session: "s1", user: "bob" })).toBe(true);
-      expect(await presence.drop("a", "s1")).toBeUndefined();
-      expect(await presence.drop("a", "s2")).toEqual({ session: "s2", user: "bob" });
+      await presence.put("a", { session: "s1", user: "bob" });
+      expect(told()).toEqual(["+bob"]);
+      await presence.put("a", { session: "s2", user: "bob" });
+      expect(told()).toEqual([]);
+      await presence.put("b", { session: "s1", user: "bob" });
+      expect(sink.events.splice(0)).toEqual([{ type: "join", channel: "b", member: { session: "s1", user: "bob" } }]);
+      await presence.drop("a", "s1");
+      expect(told()).toEqual([]);
+      await presence.drop("a", "s2");
+      expect(sink.events.splice(0)).toEqual([{ type: "leave", channel: "a", member: { session: "s2", user: "bob" } }]);
       expect(await presence.count("a")).toEqual({ users: 0, sessions: 0 });
       expect(await presence.count("b")).toEqual({ users: 1, sessions: 1 });
     });
 
     test("[EN-8] sessions without a user are people of their own, also one that is named like a user", async () => {
       const { presence } = engine;
-      expect(await presence.put("a", { session: "bob" })).toBe(true);
-      expect(await presence.put("a", { session: "s1", user: "bob" })).toBe(true);
-      expect(await presence.put("a", { session: "s2" })).toBe(true);
+      await presence.put("a", { session: "bob" });
+      await presence.put("a", { session: "s1", user: "bob" });
+      await presence.put("a", { session: "s2" });
+      expect(told()).toEqual(["+bob", "+bob", "+s2"]);
       expect(await presence.count("a")).toEqual({ users: 3, sessions: 3 });
     });
 
@@ -37,7 +54,9 @@ export function presenceContract(engineName: string, open: OpenEngine): void {
       const { presence } = engine;
       await presence.put("a", { session: "s1", user: "bob", data: 1 });
       await presence.put("a", { session: "s2", user: "eve" });
-      expect(await presence.put("a", { session: "s1", user: "bob", data: 2 })).toBe(false);
+      told();
+      await presence.put("a", { session: "s1", user: "bob", data: 2 });
+      expect(told()).toEqual([]);
       expect(await presence.list("a", 10)).toEqual({
         members: [
           { session: "s1", user: "bob", data: 2 },
@@ -46,13 +65,15 @@ export function presenceContract(engineName: string, open: OpenEngine): void {
         users: 2,
         sessions: 2,
       });
-      expect(await presence.drop("a", "s1")).toEqual({ session: "s1", user: "bob", data: 2 });
+      await presence.drop("a", "s1");
+      expect(sink.events).toEqual([{ type: "leave", channel: "a", member: { session: "s1", user: "bob", data: 2 } }]);
     });
 
     test("[EN-8] an entry that changes hands counts for its new person alone", async () => {
       const { presence } = engine;
       await presence.put("a", { session: "s1" });
-      expect(await presence.put("a", { session: "s1", user: "bob" })).toBe(true);
+      await presence.put("a", { session: "s1", user: "bob" });
+      expect(told().toSorted()).toEqual(["+bob", "+s1", "-s1"]);
       expect(await presence.count("a")).toEqual({ users: 1, sessions: 1 });
     });
 
@@ -66,9 +87,11 @@ export function presenceContract(engineName: string, open: OpenEngine): void {
     });
 
     test("dropping who is not there is nothing", async () => {
-      expect(await engine.presence.drop("a", "s1")).toBeUndefined();
+      await engine.presence.drop("a", "s1");
+      expect(told()).toEqual([]);
       await engine.presence.put("a", { session: "s1" });
-      expect(await engine.presence.drop("a", "s2")).toBeUndefined();
+      await engine.presence.drop("a", "s2");
+      expect(told()).toEqual(["+s1"]);
       expect(await engine.presence.count("a")).toEqual({ users: 1, sessions: 1 });
     });
   });

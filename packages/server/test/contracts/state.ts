@@ -46,6 +46,22 @@ export function stateContract(engineName: string, open: OpenEngine): void {
       expect(await Promise.all(calls)).toEqual([undefined, "1", 5, "5", true, undefined]);
     });
 
+    test("[EN-9] a key that is touched lives for so long from then on", async () => {
+      expect(await state.touch("k", 1_000)).toBe(false);
+      await state.set("k", "7", 1_000);
+      clock.advance(900);
+      expect(await state.touch("k", 5_000)).toBe(true);
+      clock.advance(4_900);
+      expect(await state.get("k")).toBe("7");
+      expect(await state.touch("k", 50)).toBe(true);
+      clock.advance(50);
+      expect(await state.get("k")).toBeUndefined();
+      await state.set("for ever", "7", undefined);
+      expect(await state.touch("for ever", 1_000)).toBe(true);
+      clock.advance(1_000);
+      expect(await state.touch("for ever", 1_000)).toBe(false);
+    });
+
     test("[EN-9] an expired key is as if never set", async () => {
       await state.set("k", "7", 1_000);
       clock.advance(999);

@@ -27,6 +27,18 @@ export class ChaosSink implements Sink {
     if (fate < 1) setImmediate(hand);
     else hand();
   }
+
+  event(...told: Parameters<Sink["event"]>): void {
+    this.next.event(...told);
+  }
+
+  top(...told: Parameters<Sink["top"]>): void {
+    this.next.top(...told);
+  }
+
+  fenced(): void {
+    this.next.fenced();
+  }
 }
 
 export class ChaosBroker implements Broker {

@@ -7,6 +7,7 @@
  * removes that after the tests. `RecordingSink` writes down what subscribers would get; `settingsOf` fills in what
  * a test does not care about; `draftOf("text")` is the plainest thing to publish.
  */
+import type { Member, Position } from "@longwire/protocol";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Draft, Publication, Retention, Sink } from "../../src/ports/broker.ts";
 import type { Engine, EngineSettings } from "../../src/ports/engine.ts";
@@ -21,6 +22,9 @@ export interface Delivered {
 
 export class RecordingSink implements Sink {
   readonly delivered: Delivered[] = [];
+  readonly events: { readonly type: "join" | "leave"; readonly channel: string; readonly member: Member }[] = [];
+  readonly tops: { readonly channel: string; readonly position: Position }[] = [];
+  fences = 0;
   /** Called after each one is written down: to look at the order of things, or to publish from inside. */
   after: ((delivered: Delivered) => void) | undefined;
 
@@ -28,6 +32,18 @@ export class RecordingSink implements Sink {
     const delivered = { channel, epoch, publication };
     this.delivered.push(delivered);
     this.after?.(delivered);
+  }
+
+  event(type: "join" | "leave", channel: string, member: Member): void {
+    this.events.push({ type, channel, member });
+  }
+
+  top(channel: string, position: Position): void {
+    this.tops.push({ channel, position });
+  }
+
+  fenced(): void {
+    this.fences++;
   }
 
   /** Offsets of one channel in the order of their arrival. */

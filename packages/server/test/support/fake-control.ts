@@ -195,6 +195,7 @@ export class FakeControl implements port.Control {
   async stats(): Promise<port.StatsView> {
     this.note("stats");
     return {
+      processes: 1,
       sessions: 1,
       users: 1,
       channels: this.histories.size,

@@ -14,7 +14,7 @@ import { existsSync, openSync, readFileSync, writeSync } from "node:fs";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLogger } from "../../src/base/log.ts";
 import { openSqliteEngine } from "../../src/engines/sqlite/engine.ts";
-import { draftOf, settingsOf } from "./engine.ts";
+import { draftOf, RecordingSink, settingsOf } from "./engine.ts";
 
 export const CHANNELS = ["c0", "c1", "c2"] as const;
 
@@ -70,7 +70,7 @@ async function run(folder: string, options: ChildOptions): Promise<void> {
   const engine = openSqliteEngine(
     { dataDir: folder, sync, bootIdFile },
     settingsOf({ retentionOf: () => ({ size: 1_000_000, ttlMs: 3_600_000 }) }),
-    { publication: () => {} },
+    new RecordingSink(),
     systemClock,
     createLogger("warn", "json"),
   );

@@ -2,6 +2,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Sink } from "../../ports/broker.ts";
 import type { Engine, EngineSettings } from "../../ports/engine.ts";
+import { ALONE } from "../../ports/node-bus.ts";
 import { SWEEP_INTERVAL_MS } from "../channel-list.ts";
 import { LocalPresence } from "../local-presence.ts";
 import { MemoryBroker } from "./broker.ts";
@@ -16,8 +17,9 @@ export function openMemoryEngine(settings: EngineSettings, sink: Sink, clock: Cl
   });
   return {
     broker,
-    presence: new LocalPresence(),
+    presence: new LocalPresence(sink),
     state,
+    bus: ALONE,
     health: () => ({ ready: true }),
     close() {
       sweep.cancel();

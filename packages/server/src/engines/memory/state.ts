@@ -53,6 +53,12 @@ export class MemoryState implements StateStore {
     return sum;
   }
 
+  touch(key: string, ttlMs: number): Promise<boolean> {
+    const value = this.#live(key);
+    if (value !== undefined) this.#values.set(key, { text: value.text, expiresAt: this.#expiry(ttlMs) });
+    return Promise.resolve(value !== undefined);
+  }
+
   remove(key: string): Promise<boolean> {
     const known = this.#live(key) !== undefined;
     this.#values.delete(key);

@@ -13,6 +13,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/log.ts";
 import type { Sink } from "../../ports/broker.ts";
 import type { Engine, EngineSettings } from "../../ports/engine.ts";
+import { ALONE } from "../../ports/node-bus.ts";
 import { SWEEP_INTERVAL_MS } from "../channel-list.ts";
 import { LocalPresence } from "../local-presence.ts";
 import { SqliteBroker } from "./broker.ts";
@@ -135,8 +136,9 @@ function assemble(
   });
   return {
     broker,
-    presence: new LocalPresence(),
+    presence: new LocalPresence(sink),
     state,
+    bus: ALONE,
     health() {
       const { fault } = committer;
       return fault === undefined ? { ready: true } : { ready: false, reason: fault };

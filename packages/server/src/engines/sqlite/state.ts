@@ -45,6 +45,7 @@ function prepareState(database: Database) {
   return {
     get: database.prepare(`SELECT value, expiresAt FROM state WHERE key = ? AND (${live})`),
     set: database.prepare("INSERT OR REPLACE INTO state VALUES (?, ?, ?)"),
+    touch: database.prepare(`UPDATE state SET expiresAt = ? WHERE key = ? AND (${live})`),
     remove: database.prepare("DELETE FROM state WHERE key = ?"),
     hasExpired: database.prepare("SELECT 1 FROM state WHERE expiresAt <= ? LIMIT 1"),
     expire: database.prepare(
@@ -105,6 +106,10 @@ export class SqliteState implements StateStore {
       this.#statements.set.run(key, JSON.stringify(sum), expiresAt);
       return sum;
     });
+  }
+
+  touch(key: string, ttlMs: number): Promise<boolean> {
+    return this.#perform(true, key.length, (now) => this.#statements.touch.run(now + ttlMs, key, now).changes > 0);
   }
 
   remove(key: string): Promise<boolean> {

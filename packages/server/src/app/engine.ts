@@ -1,0 +1,27 @@
+/** Which engine keeps things, and what has to be reached before it can be opened. */
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import type { Config } from "../config/schema.ts";
+import { openMemoryEngine } from "../engines/memory/engine.ts";
+import { openSqliteEngine } from "../engines/sqlite/engine.ts";
+import type { Sink } from "../ports/broker.ts";
+import type { Engine, EngineSettings } from "../ports/engine.ts";
+
+export interface PreparedEngine {
+  /** Called once. Throws `StartupError`. */
+  open(settings: EngineSettings, sink: Sink): Engine;
+  /** Instead of `open`. */
+  abandon(): Promise<void>;
+}
+
+/** Rejects with `StartupError` where what the engine needs cannot be reached. */
+export function prepareEngine(config: Config, clock: Clock, log: Logger): Promise<PreparedEngine> {
+  const { dataDir, sync } = config;
+  return Promise.resolve({
+    open: (settings, sink) =>
+      config.engine === "memory"
+        ? openMemoryEngine(settings, sink, clock)
+        : openSqliteEngine({ dataDir, sync }, settings, sink, clock, log),
+    abandon: () => Promise.resolve(),
+  });
+}
