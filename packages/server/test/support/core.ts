@@ -160,6 +160,8 @@ export function brokerWith(inner: Broker, replaced: Partial<Broker>): Broker {
 export interface CoreHouseOptions {
   readonly hooks?: Hooks;
   readonly settings?: Partial<Settings>;
+  /** In place of a memory engine of its own, and of the clock that goes with it. */
+  readonly engine?: { readonly clock: FakeClock; readonly open: (sink: Sink) => Engine };
   /** In place of the memory engine's. */
   readonly broker?: (sink: Sink) => Broker;
   /** Around the memory engine's, on either side. */
@@ -168,7 +170,7 @@ export interface CoreHouseOptions {
 
 export function buildCore(options: CoreHouseOptions = {}): CoreHouse {
   const settings = { ...SETTINGS, ...options.settings };
-  const clock = new FakeClock();
+  const clock = options.engine?.clock ?? new FakeClock();
   const fanout = new FakeFanout();
   const errors: unknown[] = [];
   const log: Logger = {
@@ -186,6 +188,7 @@ export function buildCore(options: CoreHouseOptions = {}): CoreHouse {
     authority,
     hooks: options.hooks ?? {},
     openEngine(sink) {
+      if (options.engine !== undefined) return (engine = options.engine.open(sink));
       const { historySize, historyMs } = settings.channels;
       const memory = openMemoryEngine(
         {
