@@ -6,11 +6,18 @@
  */
 import { ptr } from "bun:ffi";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { addressOf, EPOLL_CTL_ADD, EPOLL_CTL_DEL, findListeners, type Library, openLibrary, portOf } from "./libc.ts";
+import {
+  addressOf,
+  BACKLOG,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  findListeners,
+  type Library,
+  openLibrary,
+  portOf,
+  SHUT_RD,
+} from "./libc.ts";
 import type { ListeningSocket } from "./user-timeout.ts";
-
-const SHUT_RD = 0;
-const BACKLOG = 511;
 
 /** A listening socket as the runtime has it. */
 export interface Watched {

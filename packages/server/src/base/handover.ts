@@ -8,7 +8,7 @@
  */
 import { closeSync, openSync } from "node:fs";
 import { listenAgain, watchedOf } from "./accepting.ts";
-import { addressOf, EPOLL_CTL_DEL, openLibrary, portOf } from "./libc.ts";
+import { addressOf, EPOLL_CTL_DEL, type Library, openLibrary, portOf } from "./libc.ts";
 
 /** Why it cannot be done on this machine; undefined: it can be tried. */
 export function handoverFault(): string | undefined {
@@ -22,15 +22,27 @@ export function handOver(from: number, to: number): void {
   const next = watchedOf(library, to);
   // One that accepts nobody at the moment has given a port back that the kernel had chosen.
   if (address === undefined || portOf(address) === 0) throw new Error("the listening socket has no port");
-  const nothing = openSync("/dev/null", "r");
-  try {
-    library.epoll_ctl(next.set, EPOLL_CTL_DEL, to, null);
-    // It fails where the server accepts nobody at the moment, and has to.
-    library.epoll_ctl(next.set, EPOLL_CTL_DEL, from, null);
-    if (library.dup2(from, to) < 0) throw new Error("dup2 refused it");
-    library.dup2(nothing, from);
-  } finally {
-    closeSync(nothing);
-  }
+  library.epoll_ctl(next.set, EPOLL_CTL_DEL, to, null);
+  // It fails where the server accepts nobody at the moment, and has to.
+  library.epoll_ctl(next.set, EPOLL_CTL_DEL, from, null);
+  if (library.dup2(from, to) < 0) throw new Error("dup2 refused it");
+  putNothing(library, from);
   listenAgain(library, { ...next, address });
+}
+
+/**
+ * Lets go of a listening socket that other processes have too: for them nothing changes, and those who wait in its queue are theirs. The server of this
+ * process goes on with its connections, those without a request among them, which its `stop` would close.
+ */
+export function letGo(fd: number): void {
+  const library = openLibrary();
+  const { set } = watchedOf(library, fd);
+  library.epoll_ctl(set, EPOLL_CTL_DEL, fd, null);
+  putNothing(library, fd);
+}
+
+function putNothing(library: Library, fd: number): void {
+  const nothing = openSync("/dev/null", "r");
+  library.dup2(nothing, fd);
+  closeSync(nothing);
 }

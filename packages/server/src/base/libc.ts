@@ -5,10 +5,14 @@ import { readdirSync } from "node:fs";
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 
-const SOL_SOCKET = 1;
+export const SOL_SOCKET = 1;
+export const SHUT_RD = 0;
+/** How many may wait to be accepted. */
+export const BACKLOG = 511;
+export const AF_INET6 = 10;
+
 const SO_ACCEPTCONN = 30;
 const AF_INET = 2;
-const AF_INET6 = 10;
 /** Of `sockaddr_in6`, the larger one. */
 const ADDRESS_BYTES = 28;
 
@@ -36,6 +40,8 @@ function load(name: string) {
     getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
     bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
     listen: { args: ["i32", "i32"], returns: "i32" },
+    socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+    flock: { args: ["i32", "i32"], returns: "i32" },
     shutdown: { args: ["i32", "i32"], returns: "i32" },
     dup2: { args: ["i32", "i32"], returns: "i32" },
     epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
@@ -64,7 +70,11 @@ export function addressOf(library: Library, fd: number): Uint8Array | undefined 
 
 export function portOf(address: Uint8Array | undefined): number | undefined {
   if (address === undefined) return undefined;
+  const family = familyOf(address);
   const view = new DataView(address.buffer, address.byteOffset);
-  const family = view.getUint16(0, true);
   return family === AF_INET || family === AF_INET6 ? view.getUint16(2) : undefined;
+}
+
+export function familyOf(address: Uint8Array): number {
+  return new DataView(address.buffer, address.byteOffset).getUint16(0, true);
 }
