@@ -82,9 +82,9 @@ test("[WK-3] a socket that is shut leaves everybody to the others, and has its s
 });
 
 test("[WK-2] a port in use is refused, also where its owner shares it", () => {
-  const owner = Bun.listen({ hostname: "127.0.0.1", port: 0, reusePort: true, socket: { data: () => undefined } });
-  open.push(owner);
-  expect(() => share(2, "127.0.0.1", owner.port)).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
+  const owner = Bun.serve({ hostname: "127.0.0.1", port: 0, reusePort: true, fetch: () => new Response() });
+  open.push({ stop: (force) => void owner.stop(force) });
+  expect(() => share(2, "127.0.0.1", owner.port ?? 0)).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
   const shared = share(1);
   expect(() => share(1, "127.0.0.1", shared.port)).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
 });
