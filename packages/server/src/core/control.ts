@@ -21,6 +21,8 @@ import type {
 import { joinByServer } from "./actions/connect.ts";
 import { checkChannel, publish } from "./actions/publish.ts";
 import { entryOf, readHistory } from "./actions/read.ts";
+import { addBound, setBound } from "./actions/state.ts";
+import { stateKey } from "./bound-state.ts";
 import type { Core } from "./deps.ts";
 import { part } from "./join.ts";
 import { endForbidden } from "./narrowing.ts";
@@ -249,6 +251,14 @@ export class CoreControl implements Control {
     return await this.core.engine.state.add(stateKey(key), amount, ttlMs);
   }
 
+  async setSessionState(id: string, key: string, value: Json): Promise<void> {
+    await setBound(this.core, this.#find(id), key, JSON.stringify(value));
+  }
+
+  async addSessionState(id: string, key: string, amount: number): Promise<number> {
+    return await addBound(this.core, this.#find(id), key, amount);
+  }
+
   async removeState(key: string): Promise<void> {
     if (!(await this.core.engine.state.remove(stateKey(key))))
       throw new ReplyError("notFound", `no value is kept under ${key}`);
@@ -328,11 +338,6 @@ export class CoreControl implements Control {
 
 function notRevoked(): ReplyError {
   return new ReplyError("notFound", "the user's tokens are not revoked");
-}
-
-// Shared values of the application and our own records (`session/…`, `revoked/…`) lie in one store.
-function stateKey(key: string): string {
-  return `app/${key}`;
 }
 
 function itself(name: string): string {

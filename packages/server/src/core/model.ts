@@ -42,12 +42,15 @@ export interface SessionLuggage {
   /** Channels the application has subscribed the session to. */
   readonly channels: readonly string[];
   readonly data: { readonly [key: string]: Json };
+  /** Shared values that belong to the session, see `bound-state.ts`. */
+  readonly keys: readonly string[];
 }
 
 export const NO_LUGGAGE: SessionLuggage = Object.freeze({
   boundUser: undefined,
   channels: Object.freeze([]),
   data: Object.freeze({}),
+  keys: Object.freeze([]),
 });
 
 export class Session implements SessionHandle, WheelItem {

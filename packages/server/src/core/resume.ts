@@ -4,6 +4,7 @@
  * still name the same user.
  */
 import { Disconnect } from "../base/failures.ts";
+import { BOUND_MS, BOUND_RENEW_MS, keepBound, removeBound } from "./bound-state.ts";
 import type { Core } from "./deps.ts";
 import { revocationOf } from "./revocations.ts";
 import { NO_LUGGAGE, type Session, type SessionLuggage } from "./model.ts";
@@ -12,7 +13,11 @@ interface SessionRecord {
   readonly tokenUser: string | null;
   /** When it runs out, in Unix milliseconds. */
   readonly until: number;
-  readonly luggage: Omit<SessionLuggage, "boundUser"> & { readonly boundUser: string | null };
+  /** `keys` is absent in records of earlier versions. */
+  readonly luggage: Pick<SessionLuggage, "channels" | "data"> & {
+    readonly boundUser: string | null;
+    readonly keys?: readonly string[];
+  };
 }
 
 /** What outlives a crash is kept this long after its last change, since nobody says goodbye then. */
@@ -34,7 +39,7 @@ export async function findLuggage(core: Core, session: Session, id: string): Pro
   if (text === undefined) return undefined;
   const { tokenUser, until, luggage: kept } = JSON.parse(text) as SessionRecord;
   if (tokenUser !== (session.identity.user ?? null)) return undefined;
-  const luggage = { ...kept, boundUser: kept.boundUser ?? undefined };
+  const luggage = { ...kept, boundUser: kept.boundUser ?? undefined, keys: kept.keys ?? [] };
   if (isEmpty(luggage)) session.keptUntil = until;
   return luggage;
 }
@@ -61,10 +66,15 @@ export function takeUp(core: Core, session: Session, id: string, luggage: Sessio
 
 /** Keeps what the application gave the session for another while. */
 export function renew(core: Core, session: Session): void {
-  session.renewAt = Infinity;
-  if (core.settings.resumeMs === 0 || isEmpty(session.luggage)) return;
-  session.renewAt = core.clock.uptime() + RENEW_AFTER_MS;
-  keep(core, session, CRASH_KEEP_MS);
+  setRenewal(core, session);
+  keepBound(core, session, BOUND_MS);
+  if (core.settings.resumeMs > 0 && !isEmpty(session.luggage)) keep(core, session, CRASH_KEEP_MS);
+}
+
+function setRenewal(core: Core, session: Session): void {
+  const hasKeys = session.luggage.keys.length > 0;
+  const isKept = hasKeys || (core.settings.resumeMs > 0 && !isEmpty(session.luggage));
+  session.renewAt = isKept ? core.clock.uptime() + (hasKeys ? BOUND_RENEW_MS : RENEW_AFTER_MS) : Infinity;
 }
 
 /**
@@ -74,6 +84,8 @@ export function renew(core: Core, session: Session): void {
 export function keepForResume(core: Core, session: Session): void {
   const { resumeMs } = core.settings;
   const { keptUntil } = session;
+  if (resumeMs === 0) removeBound(core, session);
+  else keepBound(core, session, resumeMs);
   if (resumeMs === 0 || keptUntil >= core.clock.now() + resumeMs) return;
   keep(core, session, keptUntil === 0 ? resumeMs : resumeMs * 1.5);
 }
@@ -82,13 +94,14 @@ export function keepForResume(core: Core, session: Session): void {
 function keep(core: Core, session: Session, ttlMs: number): void {
   core.engine.state.set(keyOf(session.id), recordOf(core, session, ttlMs), ttlMs).catch((error: unknown) => {
     core.log.warn("session cannot be kept for resuming", { session: session.id, error });
-    if (session.renewAt !== Infinity) session.renewAt = core.clock.uptime() + RENEW_AGAIN_MS;
+    if (session.renewAt !== Infinity) session.renewAt = Math.min(session.renewAt, core.clock.uptime() + RENEW_AGAIN_MS);
   });
 }
 
 /** Forgets a session that must not be resumed. */
 export function forgetForResume(core: Core, session: Session): void {
   if (session.luggage === NO_LUGGAGE) return;
+  removeBound(core, session);
   core.engine.state.remove(keyOf(session.id)).catch((error: unknown) => {
     core.log.warn("session cannot be forgotten", { session: session.id, error });
   });
@@ -97,14 +110,16 @@ export function forgetForResume(core: Core, session: Session): void {
 /** Keeps what the application gave the session, so that it outlives a crash of this process. */
 export async function keepLuggage(core: Core, session: Session): Promise<void> {
   // A session that has ended meanwhile was kept with its luggage, or forgotten on purpose.
-  if (core.settings.resumeMs === 0 || session.state !== "open") return;
-  session.renewAt = core.clock.uptime() + RENEW_AFTER_MS;
+  if (session.state !== "open") return;
+  setRenewal(core, session);
+  core.watch(session);
+  if (core.settings.resumeMs === 0) return;
   session.keptUntil = 0;
   await core.engine.state.set(keyOf(session.id), recordOf(core, session, CRASH_KEEP_MS), CRASH_KEEP_MS);
 }
 
-function isEmpty({ boundUser, channels, data }: SessionLuggage): boolean {
-  return boundUser === undefined && channels.length === 0 && Object.keys(data).length === 0;
+function isEmpty({ boundUser, channels, data, keys }: SessionLuggage): boolean {
+  return boundUser === undefined && channels.length === 0 && keys.length === 0 && Object.keys(data).length === 0;
 }
 
 function recordOf(core: Core, session: Session, ttlMs: number): string {

@@ -80,6 +80,8 @@ const GOOD: readonly (readonly [string, string, unknown, readonly unknown[] | un
   ["POST", "/api/state/hits", { set: { a: 1 }, ttlSeconds: 1.5 }, ["setState", "hits", { a: 1 }, 1500]],
   ["POST", "/api/state/hits", { set: null }, ["setState", "hits", null, undefined]],
   ["POST", "/api/state/hits", { add: -2 }, ["addState", "hits", -2, undefined]],
+  ["POST", "/api/state/hits", { set: [], session: "s1" }, ["setSessionState", "s1", "hits", []]],
+  ["POST", "/api/state/hits", { add: 1, session: "s1" }, ["addSessionState", "s1", "hits", 1]],
   ["GET", "/api/state/known", undefined, ["state", "known"]],
   ["DELETE", "/api/state/known", undefined, ["removeState", "known"]],
   ["GET", "/api/stats", undefined, ["stats"]],
@@ -129,6 +131,11 @@ const concrete = ({ path }: Operation): string => path.replaceAll(/\{\w+\}/g, "x
 
 const askWith = async (authorization: string): Promise<number> =>
   (await api.http(new Request("http://localhost/api/stats", { headers: { authorization } }))).status;
+
+test("[NB-8] a key lives as long as its session, or for so many seconds, not both", async () => {
+  const { status, body } = await api.call("POST", "/api/state/hits", { add: 1, session: "s1", ttlSeconds: 5 });
+  expect([status, body.error.code, body.error.path]).toEqual([400, 102, "session"]);
+});
 
 describe("[AP-1] keys and scopes", () => {
   const guarded = operations.filter(({ scope }) => scope !== undefined);

@@ -94,10 +94,15 @@ export const stateChange = z
       .max(10 * 366 * 86_400)
       .optional()
       .describe("How long it is kept from now on; absent: for ever."),
+    session: label
+      .optional()
+      .describe("The connected session that the key belongs to: it is removed when the session has ended for good."),
   })
   .superRefine((value, context) => {
-    if ((value.set === undefined) !== (value.add === undefined)) return;
-    context.addIssue({ code: "custom", message: "name exactly one of set, add" });
+    if ((value.set === undefined) === (value.add === undefined))
+      context.addIssue({ code: "custom", message: "name exactly one of set, add" });
+    if (value.session !== undefined && value.ttlSeconds !== undefined)
+      context.addIssue({ code: "custom", path: ["session"], message: "a session's key lives as long as the session" });
   })
   .meta({ id: "StateChange", oneOf: oneRequired("set", "add") });
 

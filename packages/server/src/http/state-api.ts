@@ -26,13 +26,19 @@ export function stateOperations(control: Control, limits: ValueLimits): Operatio
       scope: "manage",
       body: schemas.stateChange,
       answer: schemas.stateAnswer,
-      errors: ["tooLarge", "tooDeep", "unavailable"],
-      async run({ parameters, body }) {
-        const ttlMs = body.ttlSeconds === undefined ? undefined : Math.ceil(body.ttlSeconds * 1000);
-        if (body.add !== undefined) return { value: await control.addState(parameters.key, body.add, ttlMs) };
-        const value = body.set ?? null;
+      errors: ["notFound", "limit", "tooLarge", "tooDeep", "unavailable"],
+      async run({ parameters: { key }, body: { set, add, ttlSeconds, session } }) {
+        const ttlMs = ttlSeconds === undefined ? undefined : Math.ceil(ttlSeconds * 1000);
+        if (add !== undefined) {
+          const sum =
+            session === undefined ? control.addState(key, add, ttlMs) : control.addSessionState(session, key, add);
+          return { value: await sum };
+        }
+        const value = set ?? null;
         textOf(value, limits, "set");
-        await control.setState(parameters.key, value, ttlMs);
+        await (session === undefined
+          ? control.setState(key, value, ttlMs)
+          : control.setSessionState(session, key, value));
         return { value };
       },
     }),

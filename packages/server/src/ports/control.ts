@@ -166,6 +166,9 @@ export interface Control {
   state(key: string): Promise<Json>;
   setState(key: string, value: Json, ttlMs: number | undefined): Promise<void>;
   addState(key: string, amount: number, ttlMs: number | undefined): Promise<number>;
+  /** The key belongs to the session from now on, and is removed when it ends for good; so with the next one. */
+  setSessionState(session: string, key: string, value: Json): Promise<void>;
+  addSessionState(session: string, key: string, amount: number): Promise<number>;
   removeState(key: string): Promise<void>;
 
   stats(): Promise<StatsView>;

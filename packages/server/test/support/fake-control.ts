@@ -187,6 +187,16 @@ export class FakeControl implements port.Control {
     return sum;
   }
 
+  async setSessionState(session: string, key: string, value: Json): Promise<void> {
+    this.note("setSessionState", session, key, value);
+    this.values.set(key, value);
+  }
+
+  async addSessionState(session: string, key: string, amount: number): Promise<number> {
+    this.note("addSessionState", session, key, amount);
+    return amount;
+  }
+
   async removeState(key: string): Promise<void> {
     this.note("removeState", key);
     if (!this.values.delete(key)) throw new ReplyError("notFound", key);
