@@ -1,0 +1,88 @@
+/**
+ * What things cost, as measured on one machine (2 cores, Linux 6.18, Bun 1.4.4, Redis 7.0.15, loopback). Everything in the simulation that is no
+ * rule of the software itself stands here. `npm run bench` takes them anew; sections in brackets.
+ */
+
+/** Of a process that serves clients, in microseconds of its core. */
+export const NODE = {
+  /** A client that connects with a JWT and subscribes to one channel: 12,386 a second [memory, one channel]. */
+  connectUs: 81,
+  /** Each further channel: 7,418 connects a second with six [memory, six channels]. */
+  subscribeUs: 11,
+  /** A publication that a client missed, read and sent in a replay [storm]. */
+  replayUs: 3,
+  /** A publication that arrives over HTTP, under load: 55,941 a second [publish, sqlite]. */
+  publishUs: 18,
+  /** What it costs to wake up for a lone one: 0.23 ms at 100/s less what it costs under load [fanout]. */
+  wakeUs: 210,
+  /** A publication that arrives by Redis for local subscribers: read, decoded, framed [redis]. */
+  receiveUs: 12,
+  /** An idle client: pings, timers; a ping of 25 s costs about one small write and one read [memory]. */
+  heartbeatUs: 8,
+} as const;
+
+/** CPU time of one delivery by publications a second that a client gets: those of one turn share a write [fanout]. */
+export const DELIVERY_US: readonly (readonly [perSecond: number, us: number])[] = [
+  [20, 7.3],
+  [100, 5.9],
+  [300, 3.3],
+  [600, 1.66],
+  [1000, 1],
+];
+
+/** Of Redis, in microseconds of its core, when it has more than one thing to do [redis; scripts like the engine's, pipelined by 64]. */
+export const REDIS = {
+  /** The script of a publish: number, entry, trim, expiry, message. */
+  publishUs: 8,
+  /** Each node that follows the channel: the message is written to its connection. */
+  followerUs: 0.6,
+  /** A history read, and each publication in it. */
+  historyUs: 7,
+  historyEntryUs: 2.5,
+  /** How far a channel has come. */
+  topUs: 1.2,
+  subscribeUs: 1.6,
+  /** What a client's session takes at its coming: its record, its user's count, its presence. */
+  sessionUs: 12,
+  /** What it costs to wake up for a lone command: 48 us for a publish alone, 7.3 us in a row. */
+  wakeUs: 40,
+} as const;
+
+/** Bytes. */
+export const BYTES = {
+  /** What a publication takes besides its data in a message of Redis, and in a frame to a client. */
+  messageOverhead: 90,
+  frameOverhead: 70,
+  /** A connection with one channel, and with six [memory]. */
+  connection: 3800,
+  channelOfConnection: 300,
+  /** The record, count and presence of a session in Redis. */
+  redisSession: 600,
+  /** A channel in Redis that has kept something: a stream begins with a block of 4 KB. */
+  redisChannel: 4500,
+} as const;
+
+/** What a machine has. */
+export const MACHINE = {
+  /** Of a node's process, and of Redis's machine: bits a second. */
+  nodeNetworkBits: 1e9,
+  redisNetworkBits: 10e9,
+  roundTripMs: 0.5,
+  clientRoundTripMs: 50,
+} as const;
+
+/** Between the measured rates by the logarithm of the rate; beyond them the nearest. */
+export function deliveryUs(perSecond: number): number {
+  const [first] = DELIVERY_US;
+  const last = DELIVERY_US.at(-1);
+  if (first === undefined || last === undefined) return Number.NaN;
+  if (perSecond <= first[0]) return first[1];
+  for (let at = 1; at < DELIVERY_US.length; at++) {
+    const [lowRate, lowUs] = DELIVERY_US[at - 1] ?? first;
+    const [highRate, highUs] = DELIVERY_US[at] ?? last;
+    if (perSecond > highRate) continue;
+    const share = Math.log(perSecond / lowRate) / Math.log(highRate / lowRate);
+    return lowUs + (highUs - lowUs) * share;
+  }
+  return last[1];
+}
