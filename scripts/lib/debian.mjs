@@ -1,6 +1,6 @@
 /**
- * What the tests need besides npm packages: a browser, fonts for Chinese, a C compiler, PHP for the README's snippets, the proxies and
- * the clients that docs/transports.md shows.
+ * What the tests need besides npm packages: a browser, fonts for Chinese, a C compiler, PHP for the README's snippets, Redis, the proxies
+ * and the clients that docs/transports.md shows.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
@@ -25,6 +25,10 @@ const NEEDS = [
   { name: "apache2-bin", present: () => onPath("apache2") },
   { name: "haproxy", present: () => onPath("haproxy") },
   { name: "caddy", present: () => onPath("caddy") },
+  // Debian would start one of each as a service (below); the tests start their own.
+  { name: "redis-server", present: () => onPath("redis-server") },
+  { name: "redis-sentinel", present: () => onPath("redis-sentinel") },
+  { name: "redis-tools", present: () => onPath("redis-cli") },
 ];
 
 /** Asked by Debian's packages before they start a service: 101 is no. */
@@ -47,7 +51,7 @@ export function ensureTestPackages() {
   }
   say(`The tests need Debian packages that are not here; installing: ${missing.join(", ")}`);
   apt(["update"]);
-  // The tests start what they need on ports of their own; no proxy shall sit on port 80 because of them.
+  // The tests start what they need on ports of their own; no proxy shall sit on port 80, and no Redis on its own, because of them.
   const startsNothing = existsSync(SERVICE_POLICY);
   if (!startsNothing) writeFileSync(SERVICE_POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
   apt(install.split(" ").slice(1));
