@@ -38,13 +38,24 @@ export interface Capacity {
   stop(): void;
 }
 
-export function capacityOf(config: Config, connections: () => number, clock: Clock, log: Logger): Capacity {
+/** `workers`: how many processes there are of this server; each has its share of what is configured for it (SPEC.md, WK-8). */
+export function capacityOf(
+  config: Config,
+  connections: () => number,
+  clock: Clock,
+  log: Logger,
+  workers = 1,
+): Capacity {
   const descriptors = descriptorLimit();
   const marks = descriptors === undefined ? undefined : marksOf(descriptors);
   const lag = new LoopLag(clock);
   const doorOf = (current: Config): Pick<Capacity, "door" | "shown"> => {
-    const connectionsMax = current.connectionsMax ?? marks?.connections ?? CONNECTIONS_UNKNOWN;
-    const memoryBytesMax = current.memoryBytesMax ?? Math.floor(memoryLimitBytes() * MEMORY_SHARE);
+    // What a process has descriptors for is its own.
+    const connectionsMax =
+      current.connectionsMax === undefined
+        ? (marks?.connections ?? CONNECTIONS_UNKNOWN)
+        : Math.ceil(current.connectionsMax / workers);
+    const memoryBytesMax = Math.floor((current.memoryBytesMax ?? memoryLimitBytes() * MEMORY_SHARE) / workers);
     const { handshakesPerSecond, loopLagMsMax, trustedProxies, forwardedHeader } = current;
     if (marks !== undefined && connectionsMax > marks.connections) {
       log.warn("more connections than descriptors", { connectionsMax, descriptors, room: marks.connections });
@@ -54,7 +65,7 @@ export function capacityOf(config: Config, connections: () => number, clock: Clo
       log,
       connections,
       connectionsMax,
-      handshakesPerSecond: handshakesPerSecond === "off" ? Infinity : handshakesPerSecond,
+      handshakesPerSecond: handshakesPerSecond === "off" ? Infinity : Math.ceil(handshakesPerSecond / workers),
       lagMs: () => lag.ms(),
       loopLagMsMax: loopLagMsMax === "off" ? Infinity : loopLagMsMax,
       memoryBytes: () => process.memoryUsage.rss(),

@@ -29,6 +29,8 @@ export interface PlannedListener extends TcpListener {
   readonly framed: Framing;
   readonly protocol: Protocol;
   readonly tls: boolean;
+  /** A listening socket to be used instead of one's own. */
+  readonly inherited?: number | undefined;
 }
 
 export interface OpenListener {
@@ -58,7 +60,7 @@ export function openListeners(
 ): OpenListener[] {
   const open: OpenListener[] = [];
   for (const one of planned) {
-    const { host = defaultHost, port, framing, channel, framed, protocol, option, elsewhere } = one;
+    const { host = defaultHost, port, framing, channel, framed, protocol, option, elsewhere, inherited } = one;
     const listen = (hostname: string, at: number, files: TlsFiles | undefined): TCPSocketListener<TcpConnection> =>
       listenTcp({
         hostname,
@@ -75,8 +77,9 @@ export function openListeners(
         log,
       });
     try {
-      const socket = listen(host, port, tls);
-      open.push(openListener({ framing, channel, port: socket.port, tls: one.tls }, socket, listen));
+      const socket = inherited === undefined ? listen(host, port, tls) : listen("127.0.0.1", 0, tls);
+      const at = inherited === undefined ? socket.port : handOver(inherited, descriptorOf(socket));
+      open.push(openListener({ framing, channel, port: at, tls: one.tls }, socket, listen));
     } catch (error) {
       for (const { socket } of open) socket.stop(true);
       throw portErrorOf(error, { host, port, option, elsewhere });

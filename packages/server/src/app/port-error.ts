@@ -1,5 +1,6 @@
 /** Why a port cannot be had, in words that say what to do. */
 import { StartupError } from "../base/failures.ts";
+import { type Config, environmentName, flagName } from "../config/schema.ts";
 
 export interface WantedPort {
   readonly host: string;
@@ -8,6 +9,12 @@ export interface WantedPort {
   readonly option: string;
   /** How to name another one, after "take another port". */
   readonly elsewhere: string;
+}
+
+/** A port for HTTP and WebSockets. */
+export function wantedWebPort(config: Config, host: string, option: "port" | "swoolePort"): WantedPort {
+  const port = config[option];
+  return { host, port, option, elsewhere: `${flagName([option])} ${port + 1} or ${environmentName([option])}` };
 }
 
 /** What is thrown in place of `error`; `error` itself where it is about something else. */

@@ -1,14 +1,14 @@
 /** A port for HTTP and WebSockets, and the servers behind it: after the certificate was renewed more than one, each with a fanout of its own. */
 import type { Server } from "bun";
 import type { Clock, Timer } from "../base/clock.ts";
-import { handOver } from "../base/handover.ts";
+import { handOver, letGo } from "../base/handover.ts";
 import { findListeners, openLibrary } from "../base/libc.ts";
 import type { Logger } from "../base/log.ts";
-import { type Config, environmentName, flagName } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { failureAnswer, replyErrorOf } from "../http/answers.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import { type WebSocketConnection, WebSocketFanout, webSocketHandler } from "../transports/websocket.ts";
-import { portErrorOf } from "./port-error.ts";
+import { portErrorOf, wantedWebPort } from "./port-error.ts";
 import type { TlsFiles } from "./tls.ts";
 
 export type WebServer = Server<WebSocketConnection>;
@@ -21,6 +21,8 @@ export interface WebPortParts {
   readonly host: string;
   /** The option that names the port. */
   readonly option: "port" | "swoolePort";
+  /** A listening socket to be used instead of one's own. */
+  readonly inherited?: number | undefined;
   readonly gateway: Gateway;
   readonly clock: Clock;
   readonly log: Logger;
@@ -56,16 +58,20 @@ export class WebPort {
     tls: TlsFiles | undefined,
     make: (fanout: WebSocketFanout) => WebAnswer,
   ) {
-    const { config, host, option } = parts;
-    const port = config[option];
+    const { config, host, option, inherited } = parts;
+    const wanted = wantedWebPort(config, host, option);
     this.#make = make;
-    try {
-      this.#current = this.#open(host, port, tls);
-    } catch (error) {
-      const elsewhere = `${flagName([option])} ${port + 1} or ${environmentName([option])}`;
-      throw portErrorOf(error, { host, port, option, elsewhere });
+    if (inherited === undefined) {
+      try {
+        this.#current = this.#open(host, wanted.port, tls);
+      } catch (error) {
+        throw portErrorOf(error, wanted);
+      }
+      this.port = this.#current.server.port ?? wanted.port;
+    } else {
+      this.#current = this.#open("127.0.0.1", 0, tls);
+      this.port = handOver(inherited, descriptorOf(this.#current));
     }
-    this.port = this.#current.server.port ?? port;
   }
 
   get fd(): number | undefined {
@@ -90,8 +96,7 @@ export class WebPort {
 
   #replace(next: Behind): void {
     const old = this.#current;
-    if (old.fd === undefined || next.fd === undefined) throw new Error("the listening socket was not found");
-    handOver(old.fd, next.fd);
+    handOver(descriptorOf(old), descriptorOf(next));
     this.#current = next;
     // Not stopped: that would close connections between two requests, on which one may be on its way.
     old.answer = lastly(old.answer);
@@ -108,6 +113,12 @@ export class WebPort {
     if (this.#retired.size > 0) return;
     this.#looking?.cancel();
     this.#looking = undefined;
+  }
+
+  /** Others accept from its socket too, and go on with it alone. Those connected are served as before, and get one more answer. */
+  letGo(): void {
+    letGo(descriptorOf(this.#current));
+    this.#current.answer = lastly(this.#current.answer);
   }
 
   /** Takes no new connections. Resolves when all requests are answered and all clients are gone. */
@@ -149,6 +160,11 @@ export class WebPort {
     const fd = listeners(server.port ?? port).find((one) => !listening.includes(one));
     return Object.assign(behind, { server, fanout, fd });
   }
+}
+
+function descriptorOf({ fd }: Behind): number {
+  if (fd === undefined) throw new Error("the listening socket was not found");
+  return fd;
 }
 
 /** The runtime does not tell the descriptor of its web server: it is the one that is new. */

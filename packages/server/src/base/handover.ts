@@ -15,19 +15,23 @@ export function handoverFault(): string | undefined {
   return process.platform === "linux" ? undefined : `there is no way on ${process.platform}`;
 }
 
-/** Descriptors of two listening sockets that the runtime watches. Throws where it does not work; then `from` is what it was. */
-export function handOver(from: number, to: number): void {
+/**
+ * Descriptors of two listening sockets; the runtime watches `to`. Returns the port. Throws where it does not work; then `from` is what it was.
+ */
+export function handOver(from: number, to: number): number {
   const library = openLibrary();
   const address = addressOf(library, from);
   const next = watchedOf(library, to);
   // One that accepts nobody at the moment has given a port back that the kernel had chosen.
-  if (address === undefined || portOf(address) === 0) throw new Error("the listening socket has no port");
+  const port = portOf(address);
+  if (address === undefined || port === undefined || port === 0) throw new Error("the listening socket has no port");
   library.epoll_ctl(next.set, EPOLL_CTL_DEL, to, null);
   // It fails where the server accepts nobody at the moment, and has to.
   library.epoll_ctl(next.set, EPOLL_CTL_DEL, from, null);
   if (library.dup2(from, to) < 0) throw new Error("dup2 refused it");
   putNothing(library, from);
   listenAgain(library, { ...next, address });
+  return port;
 }
 
 /**
