@@ -24,6 +24,8 @@ import { entryOf, readHistory } from "./actions/read.ts";
 import { addBound, setBound } from "./actions/state.ts";
 import { stateKey } from "./bound-state.ts";
 import type { Core } from "./deps.ts";
+import type { FollowedChannel } from "./peers.ts";
+import type { SubscriberCounts } from "./subscriber-counts.ts";
 import { part } from "./join.ts";
 import { endForbidden } from "./narrowing.ts";
 import { keepLuggage } from "./resume.ts";
@@ -36,7 +38,10 @@ type SessionData = { readonly [key: string]: Json };
 export class CoreControl implements Control {
   readonly #startedAt: number;
 
-  constructor(private readonly core: Core) {
+  constructor(
+    private readonly core: Core,
+    private readonly elsewhere: SubscriberCounts,
+  ) {
     this.#startedAt = core.clock.uptime();
   }
 
@@ -45,7 +50,9 @@ export class CoreControl implements Control {
     checkChannel(channel);
     const { hub } = this.core;
     const kept = request.history !== false;
-    const { epoch, offset } = await publish(this.core, channel, {
+    // As the engine counts: before the publication.
+    const isFollowed = hub.channel(channel) !== undefined;
+    const { epoch, offset, followers } = await publish(this.core, channel, {
       data: request.data,
       encoding: request.encoding,
       name: request.name,
@@ -53,31 +60,49 @@ export class CoreControl implements Control {
       exclude: request.exclude,
       keep: kept,
     });
+    const subscribers = this.reached(channel);
+    const position = kept ? { channel, epoch, offset } : { channel, epoch };
+    const others = followers === undefined ? 0 : followers - (isFollowed ? 1 : 0);
+    if (others <= 0) return { ...position, online: subscribers > 0, subscribers };
+    const all = subscribers + (await this.elsewhere.of(channel, others));
+    return { ...position, online: true, subscribers: all, approximate: true };
+  }
+
+  /** How many sessions here a publication to the channel reaches. */
+  reached(channel: string): number {
     const user = personalUser(channel);
-    const subscribers = user === undefined ? hub.subscriberCount(channel) : this.core.sessions.ofUser(user).length;
-    return kept
-      ? { channel, epoch, offset, online: subscribers > 0, subscribers }
-      : { channel, epoch, online: subscribers > 0, subscribers };
+    return user === undefined ? this.core.hub.subscriberCount(channel) : this.core.sessions.ofUser(user).length;
   }
 
   async channels(
     query: Page & { readonly prefix?: string | undefined },
+    elsewhere: ReadonlyMap<string, number> = NOWHERE,
   ): Promise<{ channels: ChannelView[]; more: boolean }> {
     const { after, limit, prefix } = query;
     const { hub } = this.core;
     // Channels may be followed without ever having been published to, and kept without anybody following: both count.
     const first = { ...(after !== undefined && { after }), ...(prefix !== undefined && { prefix }), limit: limit + 1 };
     const known = new Map((await hub.broker.channels(first)).map((one) => [one.channel, one]));
-    const followed = firstByName(hub.channelNames(), itself, first);
-    const names = [...new Set([...known.keys(), ...followed])].toSorted();
+    const followed = this.followed(first).map(({ channel }) => channel);
+    const names = [...new Set([...known.keys(), ...followed, ...elsewhere.keys()])].toSorted();
     const views = names.slice(0, limit).map((channel) => {
       const one = known.get(channel);
-      return one === undefined ? this.channel(channel) : this.#view(channel, one.top, one.kept);
+      const others = elsewhere.get(channel) ?? 0;
+      return one === undefined ? this.channel(channel, others) : this.#view(channel, one.top, one.kept, others);
     });
     return { channels: await Promise.all(views), more: names.length > limit };
   }
 
-  async channel(channel: string): Promise<ChannelView> {
+  /** The first channels that are followed here. */
+  followed(query: Page & { readonly prefix?: string | undefined }): FollowedChannel[] {
+    const { hub } = this.core;
+    return firstByName(hub.channelNames(), itself, query).map((channel) => ({
+      channel,
+      subscribers: hub.subscriberCount(channel),
+    }));
+  }
+
+  async channel(channel: string, elsewhere = 0): Promise<ChannelView> {
     checkChannel(channel);
     const { top, publications } = await this.core.hub.broker.history(channel, {
       from: "earliest",
@@ -86,12 +111,12 @@ export class CoreControl implements Control {
     });
     // What is kept ends at the top and has no holes.
     const [oldest] = publications;
-    return await this.#view(channel, top, oldest === undefined ? 0 : top.offset - oldest.offset + 1);
+    return await this.#view(channel, top, oldest === undefined ? 0 : top.offset - oldest.offset + 1, elsewhere);
   }
 
-  async #view(channel: string, top: Position, kept: number): Promise<ChannelView> {
+  async #view(channel: string, top: Position, kept: number, elsewhere: number): Promise<ChannelView> {
     const { users } = await this.core.engine.presence.count(channel);
-    return { channel, ...top, kept, subscribers: this.core.hub.subscriberCount(channel), users };
+    return { channel, ...top, kept, subscribers: this.core.hub.subscriberCount(channel) + elsewhere, users };
   }
 
   async presence(channel: string): Promise<PresenceView> {
@@ -124,6 +149,10 @@ export class CoreControl implements Control {
   async disconnectUser(user: string, options: UserDisconnection): Promise<number> {
     const { revokeMs } = options;
     if (revokeMs !== undefined) await revoke(this.core, user, revokeMs);
+    return this.endSessions(user, options);
+  }
+
+  endSessions(user: string, options: UserDisconnection): number {
     const sessions = this.core.sessions.ofUser(user);
     for (const session of sessions) this.#disconnect(session, options);
     return sessions.length;
@@ -281,7 +310,7 @@ export class CoreControl implements Control {
 
   #find(id: string): Session {
     const session = this.core.sessions.get(id);
-    if (session === undefined) throw new ReplyError("notFound", "no such session is connected here");
+    if (session === undefined) throw new ReplyError("notFound", "no such session is connected");
     return session;
   }
 
@@ -335,6 +364,8 @@ export class CoreControl implements Control {
     session.luggage = { ...session.luggage, ...change };
   }
 }
+
+const NOWHERE: ReadonlyMap<string, number> = new Map();
 
 function notRevoked(): ReplyError {
   return new ReplyError("notFound", "the user's tokens are not revoked");

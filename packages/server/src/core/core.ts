@@ -9,6 +9,7 @@ import type { Control } from "../ports/control.ts";
 import type { Engine } from "../ports/engine.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import type { Hooks } from "../ports/hooks.ts";
+import { ClusterControl } from "./cluster-control.ts";
 import { CoreControl } from "./control.ts";
 import { Cursors } from "./cursors.ts";
 import type { Core } from "./deps.ts";
@@ -19,11 +20,15 @@ import { part } from "./join.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Limits } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
+import { answersOf } from "./peer-answers.ts";
+import { Peers } from "./peers.ts";
 import { Presence } from "./presence.ts";
 import { forgetForResume, keepForResume, renew } from "./resume.ts";
+import { Roster } from "./roster.ts";
 import type { Session } from "./model.ts";
 import { Sessions } from "./sessions.ts";
 import type { Settings } from "./settings.ts";
+import { SubscriberCounts } from "./subscriber-counts.ts";
 
 /** Clients that have to come back are asked to do so over a span that grows with their number. */
 const FENCED_SPAN_PER_CLIENT_MS = 1;
@@ -127,6 +132,7 @@ export function createCore(options: CoreOptions): CoreParts {
   const hub = new Hub({ settings, outbox, turn, clock, log, findSession: (id) => sessions.get(id), fenced });
   const engine = options.openEngine(hub);
   hub.attach(engine.broker);
+  const peers = new Peers(engine.bus, log);
   const presence = new Presence(engine.presence, clock, log);
   const lifecycle = new Lifecycle(settings, clock, outbox, goodbye, (session) => renew(core, session));
   const core: Core = {
@@ -138,6 +144,7 @@ export function createCore(options: CoreOptions): CoreParts {
     requestTokens: new WeakMap(),
     hooks,
     engine,
+    peers,
     hub,
     limits,
     outbox,
@@ -149,10 +156,14 @@ export function createCore(options: CoreOptions): CoreParts {
   };
 
   const gateway = new CoreGateway(core, finish);
+  const local = new CoreControl(core, new SubscriberCounts(peers, turn, clock));
+  const roster = peers.self === "" ? undefined : new Roster(core);
+  if (roster !== undefined) sessions.userChanged = (user) => roster.change(user);
+  peers.listen(answersOf(core, local));
 
   return {
     gateway,
-    control: new CoreControl(core),
+    control: roster === undefined ? local : new ClusterControl(core, local, roster),
     drain: (withinMs, hurry) => drain(core, gateway, withinMs, hurry),
     reload(next) {
       Object.assign(settings, next);
@@ -168,6 +179,7 @@ export function createCore(options: CoreOptions): CoreParts {
     changes: () => sessions.changes,
     stop() {
       presence.stop();
+      roster?.stop();
       lifecycle.stop();
     },
   };

@@ -10,6 +10,7 @@ import type { Cursors } from "./cursors.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Limits } from "./limits.ts";
+import type { Peers } from "./peers.ts";
 import type { Presence } from "./presence.ts";
 import type { Session } from "./model.ts";
 import type { Sessions } from "./sessions.ts";
@@ -25,6 +26,7 @@ export interface Core {
   readonly requestTokens: WeakMap<Session, string>;
   readonly hooks: Hooks;
   readonly engine: Engine;
+  readonly peers: Peers;
   readonly hub: Hub;
   readonly limits: Limits;
   readonly outbox: Outbox;

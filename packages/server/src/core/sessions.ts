@@ -10,6 +10,8 @@ export class Sessions {
   readonly #byUser = new Map<string, Few<Session>>();
   readonly #outside = new Set<Session>();
   #gone = 0;
+  /** Told of a user whose first session has come or whose last one has gone; null: nobody wants to know. */
+  userChanged: ((user: string) => void) | null = null;
 
   get size(): number {
     return this.#byId.size;
@@ -21,6 +23,11 @@ export class Sessions {
 
   get(id: string): Session | undefined {
     return this.#byId.get(id);
+  }
+
+  /** Whether the user has sessions here. */
+  has(user: string): boolean {
+    return this.#byUser.has(user);
   }
 
   ids(): IterableIterator<string> {
@@ -84,14 +91,22 @@ export class Sessions {
   #index(session: Session): void {
     const { user } = session;
     if (user === undefined) return;
-    this.#byUser.set(user, withItem(this.#byUser.get(user) ?? null, session));
+    const others = this.#byUser.get(user) ?? null;
+    this.#byUser.set(user, withItem(others, session));
+    if (others === null) this.userChanged?.(user);
   }
 
   #unindex(session: Session): void {
     const { user } = session;
     if (user === undefined) return;
-    const rest = withoutItem(this.#byUser.get(user) ?? null, session);
-    if (rest === null) this.#byUser.delete(user);
-    else this.#byUser.set(user, rest);
+    const all = this.#byUser.get(user);
+    if (all === undefined) return;
+    const rest = withoutItem(all, session);
+    if (rest !== null) {
+      this.#byUser.set(user, rest);
+      return;
+    }
+    this.#byUser.delete(user);
+    this.userChanged?.(user);
   }
 }

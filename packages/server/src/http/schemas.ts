@@ -177,6 +177,12 @@ const published = describes<control.PublishAnswer>()(
       offset: offset.exactOptional(),
       online: z.boolean().describe("Somebody was subscribed."),
       subscribers: count,
+      approximate: z
+        .literal(true)
+        .exactOptional()
+        .describe(
+          "Other processes have some of the subscribers: counted within the last second, or as one for each of these processes.",
+        ),
     })
     .meta({ id: "Published" }),
 );
@@ -265,10 +271,12 @@ export const statsView = describes<control.StatsView>()(
     .object({
       processes: count.describe("Workers of all nodes that answered."),
       sessions: count,
-      users: count,
-      channels: count,
+      users: count.describe("Each once, wherever its sessions are."),
+      channels: count.describe("That have subscribers; one with some in several processes counts in each."),
       subscriptions: count,
-      publications: count.describe("Since the start."),
+      publications: count.describe(
+        "To such channels, since the start; one that went to several processes counts in each.",
+      ),
       deliveries: count.describe("Since the start."),
       uptimeMs: z.number(),
       version: z.string(),
