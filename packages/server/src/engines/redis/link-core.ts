@@ -1,0 +1,191 @@
+/** What every way to Redis has in common: calls in order, what is followed, and why it cannot be used right now. */
+import type { Clock, Timer } from "../../base/clock.ts";
+import { StartupError } from "../../base/failures.ts";
+import type { Logger } from "../../base/log.ts";
+import type { Connection } from "./connection.ts";
+import { type LinkFault, notSent, type RedisRefusal } from "./failures.ts";
+import { type Link, type LinkSettings, type Listener, type Script, scriptOf } from "./link.ts";
+import { Calls, type Route, type Send } from "./link-calls.ts";
+import type { LinkNode } from "./link-node.ts";
+
+const TICK_MS = 1_000;
+/** How long the start waits for what may still come. */
+const START_MS = 5_000;
+/** Channels followed again in one step. */
+const FOLLOW_STEP = 1_000;
+
+const PROBE = scriptOf(
+  "redis.call('SET', KEYS[1], '1', 'PX', '1000') return redis.call('XADD', KEYS[2], 'MAXLEN', '=', '0', '*', 'm', '')",
+);
+
+export interface LinkDeps {
+  readonly settings: LinkSettings;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export abstract class LinkCore implements Link, Route {
+  protected readonly settings: LinkSettings;
+  protected readonly clock: Clock;
+  protected readonly log: Logger;
+  protected readonly followed = new Map<string, Listener>();
+  readonly #calls: Calls;
+  readonly #returned: (() => void)[] = [];
+  readonly #tick: Timer;
+  /** Where Redis refused because of its state, and why. */
+  #refusal: { readonly state: string; readonly key: string } | undefined;
+  #told: string | undefined;
+  protected closed = false;
+
+  constructor({ settings, clock, log }: LinkDeps) {
+    this.settings = settings;
+    this.clock = clock;
+    this.log = log;
+    this.#calls = new Calls(this, clock);
+    this.#tick = clock.every(TICK_MS, () => this.tick());
+  }
+
+  abstract readonly publishCommand: "PUBLISH" | "SPUBLISH";
+  abstract slotOf(key: string): number;
+  /** The node that has the slot, whether it can be used or not. */
+  protected abstract nodeOf(slot: number): LinkNode | undefined;
+  protected abstract readonly nodes: Iterable<LinkNode>;
+  /** Why some node cannot be used. */
+  protected abstract readonly awayFault: LinkFault | undefined;
+  abstract asked(address: string): Send;
+  abstract moved(): Promise<void>;
+
+  run(script: Script, keys: readonly string[], args: readonly string[], durable = false): Promise<unknown> {
+    return this.#calls.run(script, keys, args, durable);
+  }
+
+  call(key: string, command: readonly string[]): Promise<unknown> {
+    return this.#calls.call(key, command);
+  }
+
+  senderOf(slot: number): Send {
+    const node = this.nodeOf(slot);
+    if (node?.connection === undefined) return undefined;
+    return (command, durable) => (durable ? node.sendDurably(command) : node.send(command));
+  }
+
+  async follow(channel: string, listener: Listener): Promise<void> {
+    this.followed.set(channel, listener);
+    try {
+      await this.followAt(this.nodeOf(this.slotOf(channel))?.connection, channel);
+    } catch (error) {
+      if (this.followed.get(channel) === listener) this.followed.delete(channel);
+      throw error;
+    }
+  }
+
+  protected followAt(connection: Connection | undefined, channel: string): Promise<unknown> {
+    if (connection === undefined) return Promise.reject(notSent(this.fault ?? "Redis is away"));
+    return connection.follow(this.publishCommand === "PUBLISH" ? "SUBSCRIBE" : "SSUBSCRIBE", channel);
+  }
+
+  unfollow(channel: string): void {
+    if (!this.followed.delete(channel)) return;
+    const { connection } = this.nodeOf(this.slotOf(channel)) ?? {};
+    connection
+      ?.follow(this.publishCommand === "PUBLISH" ? "UNSUBSCRIBE" : "SUNSUBSCRIBE", channel)
+      .catch(() => undefined);
+  }
+
+  onReturn(listener: () => void): void {
+    this.#returned.push(listener);
+  }
+
+  /** Follows again what belongs there, in steps: the first one is sent at once. */
+  protected async followAgain(connection: Connection, channels: readonly string[]): Promise<void> {
+    for (let start = 0; start < channels.length; start += FOLLOW_STEP) {
+      const step = channels.slice(start, start + FOLLOW_STEP).filter((channel) => this.followed.has(channel));
+      await Promise.all(step.map((channel) => this.followAt(connection, channel)));
+    }
+  }
+
+  protected tellReturn(): void {
+    this.tell();
+    if (this.closed) return;
+    for (const listener of this.#returned) listener();
+  }
+
+  protected heard(channel: string, message: Buffer): void {
+    this.followed.get(channel)?.(message);
+  }
+
+  get fault(): string | undefined {
+    const away = this.awayFault?.message;
+    return away ?? (this.#refusal === undefined ? undefined : `Redis ${this.#refusal.state}`);
+  }
+
+  refused(state: string, key: string, refusal: RedisRefusal): void {
+    this.#refusal = { state, key };
+    if (refusal.word === "READONLY")
+      this.nodeOf(this.slotOf(key))?.lose("Redis is a replica now, its master is looked for");
+    this.tell();
+  }
+
+  accepted(): void {
+    // Only a write says that writes are taken again: `#probe`.
+  }
+
+  /** Once per change: a fault that every call meets is one line in the log. */
+  protected tell(): void {
+    const { fault } = this;
+    if (fault === this.#told || this.closed) return;
+    if (fault === undefined) this.log.info("redis can be used again");
+    else this.log.error("redis cannot be used", { reason: fault });
+    this.#told = fault;
+  }
+
+  protected tick(): void {
+    for (const node of this.nodes) node.tick();
+    if (this.#refusal !== undefined && this.awayFault === undefined) this.#probe(this.#refusal.key);
+  }
+
+  /** Whether what was refused is taken again. */
+  #probe(key: string): void {
+    const tag = /\{[^}]*\}/.exec(key)?.[0] ?? "";
+    const { prefix } = this.settings;
+    this.run(PROBE, [`${prefix}${tag}:probe`, `${prefix}${tag}:probe:s`], []).then(
+      () => {
+        this.#refusal = undefined;
+        this.tell();
+      },
+      () => undefined,
+    );
+  }
+
+  /** Waits until all can be used; rejects with `StartupError` where that will not come, or takes too long. */
+  protected async started(ready: () => boolean, changed: () => Promise<void>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<"late">();
+    const timer = this.clock.after(START_MS, () => resolve("late"));
+    try {
+      for (;;) {
+        if (ready()) return;
+        const fault = this.awayFault;
+        const isLate = fault?.lasting === true || (await Promise.race([changed().then(() => ""), promise])) === "late";
+        if (!isLate) continue;
+        if (ready()) return;
+        const last = this.awayFault;
+        throw new StartupError(
+          last?.message ?? "Redis does not answer within 5 s",
+          last?.advice === undefined || last.advice === "" ? "check redisUrls" : last.advice,
+        );
+      }
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    this.#tick.cancel();
+    for (const node of this.nodes) node.close();
+    return Promise.resolve();
+  }
+}
