@@ -55,7 +55,7 @@ export class Visitor {
 
   #greet(frame: FrameReader): void {
     if (frame.kind !== FROM_WORKER.hello) throw new FrameFault("the first frame is no greeting");
-    const hello = readJson<Partial<Hello> | null>(frame);
+    const hello = readJson(frame) as Partial<Hello> | null;
     if (!isWorker(hello)) throw new FrameFault("the first frame is no worker's greeting");
     try {
       if (hello.version !== VERSION) {
