@@ -220,6 +220,7 @@ describe("[NB-1] lists and sums", () => {
       [apart, "b"],
       [there, "kept"],
       [apart, "z"],
+      [apart, "zz"],
     ] as const)
       await (await house.open()).say({ type: "subscribe", channel, presence: true });
     const shown = async (query: { after?: string; prefix?: string; limit: number }): Promise<unknown> => {
@@ -233,13 +234,15 @@ describe("[NB-1] lists and sums", () => {
       ],
       true,
     ]);
-    expect(await shown({ after: "b", limit: 2 })).toEqual([
+    expect(await shown({ after: "b", limit: 3 })).toEqual([
       [
         ["kept", 1, 1, 1],
         ["z", 0, 1, 1],
+        ["zz", 0, 1, 1],
       ],
       false,
     ]);
+    expect(await shown({ after: "kept", limit: 1 })).toEqual([[["z", 0, 1, 1]], true]);
     expect(await shown({ prefix: "k", limit: 2 })).toEqual([[["kept", 1, 1, 1]], false]);
     expect(await apart.control.channel("a")).toMatchObject({ subscribers: 3, users: 3 });
     expect(await failureOf(apart.control.channel("a b"))).toMatchObject({ error: "badChannel" });
@@ -340,6 +343,25 @@ describe("[NB-2] what is asked of a session", () => {
     hasNoBugs(cluster);
   });
 
+  test("is tried once, also where it fails", async () => {
+    let isAway = false;
+    const cluster = buildCluster(3, {
+      wrap: (engine) => ({
+        ...engine,
+        state: {
+          ...engine.state,
+          set: (...told) => (isAway ? Promise.reject(new ReplyError("unavailable")) : engine.state.set(...told)),
+        },
+      }),
+    });
+    const { control } = cluster.house(0);
+    const { id } = (await cluster.house(1).open()).handle;
+    isAway = true;
+    expect(await failureOf(control.putSessionData(id, { a: 1 }))).toMatchObject({ error: "unavailable" });
+    expect(await failureOf(control.subscribeSession(id, "@eve"))).toMatchObject({ error: "forbidden" });
+    expect(questionsOf(cluster, "ofSession")).toHaveLength(2);
+  });
+
   test("finds one that goes on elsewhere than where it was made", async () => {
     const cluster = buildCluster(3);
     const first = await cluster.house(1).open({ user: "bob" });
@@ -418,6 +440,34 @@ describe("[NB-4] a user is disconnected", () => {
     await there.control.liftRevocation("bob");
     expect(await failureOf(cluster.house(0).control.revocation("bob"))).toMatchObject({ error: "notFound" });
     hasNoBugs(cluster);
+  });
+
+  test("[CO-24] also one whose process had asked the store before, and gets its answer late", async () => {
+    const late: (() => void)[] = [];
+    const cluster = buildCluster(2, {
+      wrap: (engine, at) => ({
+        ...engine,
+        state: {
+          ...engine.state,
+          async get(key) {
+            const value = await engine.state.get(key);
+            if (at === 1) await new Promise<void>((resolve) => late.push(resolve));
+            return value;
+          },
+        },
+      }),
+    });
+    const bob = await cluster.house(1).open({ connect: false });
+    await bob.say({ type: "connect", token: JSON.stringify({ user: "bob", issuedAt: 1 }) });
+    expect(bob.connection.frames()).toEqual([]);
+    const ended = cluster.house(0).control.disconnectUser("bob", { reconnect: false, revokeMs: 60_000 });
+    await settle();
+    expect(questionsOf(cluster, "disconnectUser")).toHaveLength(1);
+    // What it asked, and what it has asked since, in this order.
+    for (const answer of late) answer();
+    expect(await ended).toBe(1);
+    expect(goodbyeOf(bob)).toBe(KICKED);
+    expect(await cluster.house(0).control.user("bob")).toMatchObject({ online: false });
   });
 
   test("or `unavailable` where a process does not answer; those who can be reached are gone, and it may be asked again", async () => {

@@ -105,11 +105,15 @@ test("[NB-6] what the engine could not be told is told again, as it is by then",
   const { cluster, told } = buildTold();
   const here = cluster.house(0);
   const bob = await here.open({ user: "bob" });
+  const { timers } = cluster.clock;
   told.isAway = true;
   await bob.drop();
   const eve = await here.open({ user: "eve" });
   await here.open({ user: "ann" });
   await eve.drop();
+  expect(cluster.clock.timers - timers).toBe(1);
+  cluster.clock.advance(5000);
+  await settle();
   told.isAway = false;
   expect(await usersOf(cluster)).toBe(1);
   cluster.clock.advance(5000);
