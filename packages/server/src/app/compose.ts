@@ -3,11 +3,10 @@ import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { Turn } from "../base/turn.ts";
 import type { Config } from "../config/schema.ts";
-import { channelOptions } from "../core/channel-options.ts";
 import { type CoreParts, createCore } from "../core/core.ts";
 import type { Settings } from "../core/settings.ts";
-import type { Engine, EngineSettings } from "../ports/engine.ts";
-import type { PreparedEngine } from "./engine.ts";
+import type { Engine } from "../ports/engine.ts";
+import { engineSettingsOf, type PreparedEngine } from "./engine.ts";
 import { LiveHooks } from "./hooks.ts";
 import { Trust } from "./trust.ts";
 
@@ -21,14 +20,7 @@ export interface Composition extends Omit<CoreParts, "reload"> {
 export function compose(config: Config, settings: Settings, prepared: PreparedEngine, log: Logger): Composition {
   const clock = systemClock;
   const turn = new Turn();
-  const engineSettings: EngineSettings = {
-    retentionOf(channel) {
-      const { historySize, historyMs } = channelOptions(settings, channel);
-      return { size: historySize, ttlMs: historyMs };
-    },
-    idempotencyMs: config.idempotencySeconds * 1000,
-    positionTtlMs: config.positionTtlSeconds * 1000,
-  };
+  const engineSettings = engineSettingsOf(config, settings);
   // Before anything is opened: keys that cannot be used keep the server from starting.
   const trust = new Trust(config, clock, log);
   let engine: Engine | undefined;

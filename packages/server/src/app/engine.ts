@@ -2,6 +2,8 @@
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/schema.ts";
+import { channelOptions } from "../core/channel-options.ts";
+import type { Settings } from "../core/settings.ts";
 import { openMemoryEngine } from "../engines/memory/engine.ts";
 import { openSqliteEngine } from "../engines/sqlite/engine.ts";
 import type { Sink } from "../ports/broker.ts";
@@ -12,6 +14,18 @@ export interface PreparedEngine {
   open(settings: EngineSettings, sink: Sink): Engine;
   /** Instead of `open`. */
   abandon(): Promise<void>;
+}
+
+/** `settings`: the record of which a reload assigns the fields. */
+export function engineSettingsOf(config: Config, settings: Settings): EngineSettings {
+  return {
+    retentionOf(channel) {
+      const { historySize, historyMs } = channelOptions(settings, channel);
+      return { size: historySize, ttlMs: historyMs };
+    },
+    idempotencyMs: config.idempotencySeconds * 1000,
+    positionTtlMs: config.positionTtlSeconds * 1000,
+  };
 }
 
 /** Rejects with `StartupError` where what the engine needs cannot be reached. */

@@ -157,9 +157,14 @@ export class House {
     const answers = this.#answers();
     for (const [index, port] of this.ports.entries()) port.serve(index === 0 ? answers.main : answers.swoole);
     if (fault !== undefined) this.log.warn("the certificate stays until a restart", { reason: fault });
-    this.log.info("reloaded", { changed, restart, ...(isRenewed && { certificate: tls?.shown }) });
+    const fields = { changed, restart, ...(isRenewed && { certificate: tls?.shown }) };
     // Who started several says it once.
-    if (this.inherited === undefined) warnOfExpiry(tls, systemClock, this.log);
+    if (this.inherited !== undefined) {
+      this.log.debug("reloaded", () => fields);
+      return;
+    }
+    this.log.info("reloaded", fields);
+    warnOfExpiry(tls, systemClock, this.log);
   }
 
   /** Why another certificate has to wait for a restart. */

@@ -21,11 +21,12 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 /** `json`: a line of JSON per event on standard output. `pretty`: words for a person at a terminal. */
 export type LogFormat = "json" | "pretty";
 
-export function createLogger(level: LogLevel, format: LogFormat): LeveledLogger {
+/** `always`: fields of every line. */
+export function createLogger(level: LogLevel, format: LogFormat, always: LogFields | null = null): LeveledLogger {
   const sink = pino(
     {
       level,
-      base: null,
+      base: always,
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { error: pino.stdSerializers.err },
       formatters: { level: (level) => ({ level }) },

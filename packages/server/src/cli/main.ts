@@ -8,6 +8,7 @@ import { type Command, CommandError, EXIT, type ExitCode, type Terminal, UsageEr
 /** Loaded when asked for: `longwire token` must not wait for the whole server to be read. */
 const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["serve", async () => (await import("./serve.ts")).serve],
+  ["reload", async () => (await import("./reload.ts")).reload],
   ["publish", async () => (await import("./publish.ts")).publish],
   ["subscribe", async () => (await import("./subscribe.ts")).subscribe],
   ["token", async () => (await import("./token.ts")).token],
@@ -18,6 +19,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
 const SUMMARIES = `longwire COMMAND [flags]
 
   serve       run the gateway
+  reload      replace the workers of a running server by new ones
   publish     publish to a channel or to a user
   subscribe   print what is published on channels
   token       make a token for a user

@@ -1,5 +1,8 @@
 import { closeSync, openSync } from "node:fs";
 import { type RunningGateway, startGateway } from "../app/serve.ts";
+import { startSupervisor, workersOf } from "../app/supervisor.ts";
+import { WORKER_ENVIRONMENT } from "../app/workers/messages.ts";
+import { runWorker } from "../app/workers/worker.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/failures.ts";
 import { createLogger, type LeveledLogger } from "../base/log.ts";
@@ -19,12 +22,14 @@ Without any configuration it serves this machine on port 8080, keeps its data in
   longwire serve
   longwire serve --port 9000 --data-dir /var/lib/longwire
   longwire serve --config /etc/longwire.toml --log-level debug
+  longwire serve --workers auto
   LONGWIRE_API_KEY=... LONGWIRE_TOKEN_SECRET=... longwire serve --host 0.0.0.0
 
 Every option of the configuration is a flag: channels.historySize is --channels-history-size.
 \`longwire config sample\` prints them all.`,
 
   async run(args, terminal) {
+    if (terminal.env[WORKER_ENVIRONMENT] !== undefined) return (await runWorker()) === 0 ? EXIT.ok : EXIT.cannot;
     const read = (): Config => loadConfig({ argv: args, env: terminal.env, cwd: terminal.cwd }).config;
     const config = read();
     const format = config.logFormat === "auto" ? (process.stdout.isTTY ? "pretty" : "json") : config.logFormat;
@@ -45,7 +50,11 @@ Every option of the configuration is a flag: channels.historySize is --channels-
     process.on("SIGINT", () => signals.receive());
     // A moment later: the terminal is taken away after the signal is sent.
     process.on("SIGHUP", () => void systemClock.after(HANGUP_MS, reload));
-    gateway = await startGateway(config, log);
+    const command = [process.execPath, Bun.main, "serve", ...args];
+    gateway =
+      workersOf(config) === 1
+        ? await startGateway(config, log)
+        : await startSupervisor(config, { command, env: terminal.env, logFormat: format, read }, log);
     await signals.first;
     await gateway.stop();
     return EXIT.ok;

@@ -1,0 +1,38 @@
+/**
+ * A rolling restart. One slot after the other gets a new worker, which is ready before the one before it lets go of the sockets. Those stay with their
+ * clients until all slots are done, and only then tell them to come back: told slot by slot, half of them would come to a worker that is still to go.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { StartupError } from "../../base/failures.ts";
+import type { Config } from "../../config/schema.ts";
+import type { Replaced } from "./control-socket.ts";
+import type { Slot } from "./slot.ts";
+import type { WorkerProcess } from "./worker-process.ts";
+
+/**
+ * Who came in just before the sockets were let go of has not asked for anything yet; connections without a request are closed at the stop. Meanwhile requests on
+ * kept-alive connections get an answer that is the last one there.
+ */
+const LINGER_MS = 1000;
+
+/** Where a new worker does not become ready, its slot and those behind it stay as they are. */
+export async function replaceAll(slots: readonly Slot[], config: Config, clock: Clock): Promise<Replaced> {
+  const replaced: number[] = [];
+  const before: WorkerProcess[] = [];
+  let failure: Replaced["failure"];
+  for (const slot of slots) {
+    try {
+      const worker = await slot.replace(config);
+      if (worker !== undefined) before.push(worker);
+      replaced.push(slot.number);
+    } catch (error) {
+      if (!(error instanceof StartupError)) throw error;
+      failure = { message: `worker ${slot.number} stays as it was: ${error.message}`, advice: error.advice };
+      break;
+    }
+  }
+  if (before.length > 0) await new Promise<void>((done) => void clock.after(LINGER_MS, done));
+  for (const worker of before) worker.stop();
+  await Promise.all(before.map(({ ended }) => ended));
+  return { replaced, workers: slots.length, ...(failure !== undefined && { failure }) };
+}

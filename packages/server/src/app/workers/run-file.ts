@@ -1,0 +1,89 @@
+/**
+ * The file in the data folder by which a running supervisor is found: `longwire reload` reads it, and a second supervisor on the same folder is refused.
+ *
+ * The lock is the operating system's and gone with the process, so a file that is left behind says nothing. It is never removed: whoever opened it
+ * before that would hold a lock that nobody else sees.
+ */
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { StartupError } from "../../base/failures.ts";
+import { openLibrary } from "../../base/libc.ts";
+
+const FILE = "supervisor";
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+export interface RunningSupervisor {
+  readonly pid: number;
+  /** Its control socket. */
+  readonly socket: string;
+}
+
+export interface RunFile {
+  /** What a supervisor has written that is gone. */
+  readonly left: RunningSupervisor | undefined;
+  write(running: RunningSupervisor): void;
+  release(): void;
+}
+
+/** Throws `StartupError` where a supervisor runs on this folder, or the folder cannot be written. */
+export function openRunFile(dataDir: string): RunFile {
+  let file: number;
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    file = openSync(join(dataDir, FILE), "a+", 0o600);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StartupError(
+      `dataDir: the folder ${dataDir} cannot be used: ${reason}`,
+      "make it a folder this user may write to, or name another one with --data-dir",
+    );
+  }
+  if (!lock(file)) {
+    closeSync(file);
+    throw new StartupError(
+      `another Longwire is running on the data folder ${dataDir}`,
+      "Stop it first, or give this one a folder of its own with `dataDir`.",
+    );
+  }
+  return {
+    left: parse(readFileSync(join(dataDir, FILE), "utf8")),
+    write(running) {
+      ftruncateSync(file);
+      writeSync(file, `${JSON.stringify(running)}\n`);
+    },
+    release() {
+      ftruncateSync(file);
+      closeSync(file);
+    },
+  };
+}
+
+/** Undefined: none runs on this folder. */
+export function findSupervisor(dataDir: string): RunningSupervisor | undefined {
+  let file: number;
+  try {
+    file = openSync(join(dataDir, FILE), "r");
+  } catch {
+    return undefined;
+  }
+  try {
+    return lock(file) ? undefined : parse(readFileSync(file, "utf8"));
+  } finally {
+    closeSync(file);
+  }
+}
+
+function lock(file: number): boolean {
+  return openLibrary().flock(file, LOCK_EX | LOCK_NB) === 0;
+}
+
+function parse(text: string): RunningSupervisor | undefined {
+  try {
+    const { pid, socket } = JSON.parse(text) as Partial<RunningSupervisor>;
+    return typeof pid === "number" && typeof socket === "string" ? { pid, socket } : undefined;
+  } catch {
+    return undefined;
+  }
+}

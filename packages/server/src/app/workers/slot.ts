@@ -1,0 +1,121 @@
+/**
+ * A slot: the place of one worker, with listening sockets of its own. Who is in it changes: a dead worker is replaced, and in a rolling restart the next
+ * one accepts from the same sockets before the one before it lets go of them.
+ */
+import type { Clock, Timer } from "../../base/clock.ts";
+import type { Logger } from "../../base/log.ts";
+import type { Config } from "../../config/schema.ts";
+import type { Capacity } from "../capacity.ts";
+import { type Pause, Pauses } from "./pauses.ts";
+import type { Ending, WorkerProcess } from "./worker-process.ts";
+
+export interface SlotParts {
+  readonly number: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Starts a worker with the configuration of this moment. */
+  readonly spawn: (leaving: (worker: WorkerProcess) => void, config?: Config) => WorkerProcess;
+  /** Leaves those who come to the other slots, until a worker listens here again. */
+  readonly shut: () => void;
+}
+
+/** A signal to a single worker often is one to all of them, its supervisor included, who then stops everything. */
+const LEAVING_MS = 500;
+
+export class Slot {
+  readonly number: number;
+  /** All that live, in the order in which they were started. */
+  readonly #workers = new Set<WorkerProcess>();
+  #current: WorkerProcess | undefined;
+  readonly #pauses = new Pauses();
+  #waiting: Timer | undefined;
+  /** Before, a worker that ends is the end of the start. */
+  #isUp = false;
+  #isClosed = false;
+
+  constructor(private readonly parts: SlotParts) {
+    this.number = parts.number;
+  }
+
+  /** The first one. Rejects with `StartupError`. */
+  async start(): Promise<Capacity["shown"]> {
+    const capacity = await this.#fill().ready;
+    this.#isUp = true;
+    return capacity;
+  }
+
+  workers(): readonly WorkerProcess[] {
+    return [...this.#workers];
+  }
+
+  /**
+   * Puts another worker, with another configuration if one is given, in the place of the one that is there. Resolves with that one, which is to be stopped,
+   * once the other is ready; undefined: there was none. Rejects with `StartupError`; then everything is as it was.
+   */
+  async replace(config?: Config): Promise<WorkerProcess | undefined> {
+    const next = this.#spawn(config);
+    await next.ready;
+    if (this.#isClosed) return undefined;
+    const before = this.#current;
+    this.#waiting?.cancel();
+    this.#current = next;
+    before?.letGo();
+    this.parts.log.info("worker replaced", { worker: this.number, pid: next.pid, before: before?.pid });
+    return before;
+  }
+
+  /** Nobody is put here any more. Resolves when those who are here have ended, which is for others to bring about. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#waiting?.cancel();
+    await Promise.all(this.workers().map(({ ended }) => ended));
+  }
+
+  #fill(): WorkerProcess {
+    const worker = this.#spawn();
+    this.#current = worker;
+    return worker;
+  }
+
+  #spawn(config?: Config): WorkerProcess {
+    const worker = this.parts.spawn((leaving) => this.#left(leaving), config);
+    this.#workers.add(worker);
+    void worker.ended.then((ending) => this.#ended(worker, ending));
+    return worker;
+  }
+
+  #ended(worker: WorkerProcess, { how, reason, livedMs }: Ending): void {
+    this.#workers.delete(worker);
+    if (!this.#isUp || this.#isClosed || worker !== this.#current) return;
+    this.#current = undefined;
+    const pause = this.#pauses.next(livedMs);
+    const { number, pid } = worker;
+    const replacedInMs = pause.ms;
+    this.parts.log.error("worker died", {
+      worker: number,
+      pid,
+      how,
+      reason,
+      livedMs: Math.round(livedMs),
+      replacedInMs,
+    });
+    this.#refill(pause);
+  }
+
+  #refill({ ms, isLong }: Pause): void {
+    if (isLong) this.parts.shut();
+    this.#waiting = this.parts.clock.after(ms, () => void this.#fill());
+  }
+
+  /** As in a rolling restart, but of this place alone. */
+  #left(worker: WorkerProcess): void {
+    this.parts.clock.after(LEAVING_MS, () => {
+      if (this.#isClosed || worker !== this.#current) return;
+      void this.replace().then(
+        (before) => before?.stop(),
+        // It stops all the same, and is replaced when it is gone.
+        () => worker.stop(),
+      );
+    });
+  }
+}
