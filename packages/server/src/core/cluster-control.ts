@@ -218,6 +218,8 @@ export class ClusterControl implements Control {
     const [session] = parameters;
     type Result = Awaited<ReturnType<Control[Method]>>;
     const here = (): Promise<Result> => Reflect.apply(this.local[method], this.local, parameters) as Promise<Result>;
+    // Until the process that had it has answered, it would be changed in vain.
+    await this.core.handovers.arrived(this.core.sessions.get(session));
     const isHere = (): boolean => this.core.sessions.get(session) !== undefined;
     if (isHere() || this.#peers.isAlone) return await here();
     const ask = async (peer: string): Promise<Result> =>

@@ -10,11 +10,13 @@ import type { Engine } from "../ports/engine.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import type { Hooks } from "../ports/hooks.ts";
 import { ClusterControl } from "./cluster-control.ts";
+import { confirm } from "./claiming.ts";
 import { CoreControl } from "./control.ts";
 import { Cursors } from "./cursors.ts";
 import type { Core } from "./deps.ts";
 import { drain } from "./drain.ts";
 import { CoreGateway } from "./gateway.ts";
+import { Handovers } from "./handovers.ts";
 import { Hub } from "./hub.ts";
 import { part } from "./join.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -74,7 +76,10 @@ export function createCore(options: CoreOptions): CoreParts {
   function retire(session: Session, fate: "lost" | "moved" | "over"): void {
     if (session.state === "open" && !session.fleeting) {
       if (fate === "lost") keepForResume(core, session);
-      if (fate === "over") forgetForResume(core, session);
+      if (fate === "over") {
+        handovers.over(session.id);
+        forgetForResume(core, session);
+      }
     }
     for (const subscription of session.subscriptions) part(core, subscription, fate !== "over");
     sessions.retire(session);
@@ -133,6 +138,7 @@ export function createCore(options: CoreOptions): CoreParts {
   const engine = options.openEngine(hub);
   hub.attach(engine.broker);
   const peers = new Peers(engine.bus, log);
+  const handovers = new Handovers(clock, (session, silent) => void confirm(core, session, silent));
   const presence = new Presence(engine.presence, clock, log);
   const lifecycle = new Lifecycle(settings, clock, outbox, goodbye, (session) => renew(core, session));
   const core: Core = {
@@ -145,6 +151,7 @@ export function createCore(options: CoreOptions): CoreParts {
     hooks,
     engine,
     peers,
+    handovers,
     hub,
     limits,
     outbox,
@@ -179,6 +186,7 @@ export function createCore(options: CoreOptions): CoreParts {
     changes: () => sessions.changes,
     stop() {
       presence.stop();
+      handovers.stop();
       roster?.stop();
       lifecycle.stop();
     },

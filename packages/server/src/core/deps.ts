@@ -7,6 +7,7 @@ import type { Authority } from "../ports/authority.ts";
 import type { Engine } from "../ports/engine.ts";
 import type { Hooks } from "../ports/hooks.ts";
 import type { Cursors } from "./cursors.ts";
+import type { Handovers } from "./handovers.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Limits } from "./limits.ts";
@@ -27,6 +28,7 @@ export interface Core {
   readonly hooks: Hooks;
   readonly engine: Engine;
   readonly peers: Peers;
+  readonly handovers: Handovers;
   readonly hub: Hub;
   readonly limits: Limits;
   readonly outbox: Outbox;

@@ -3,6 +3,7 @@ import type { Json } from "@longwire/protocol";
 import { ReplyError } from "../base/failures.ts";
 import type { CoreControl } from "./control.ts";
 import type { Core } from "./deps.ts";
+import { answerLuggage, answerYield } from "./moving.ts";
 import type { PeerAnswers, SessionMethod } from "./peers.ts";
 import { revocationOf } from "./revocations.ts";
 
@@ -38,8 +39,12 @@ export function answersOf(core: Core, control: CoreControl): PeerAnswers {
     async ofSession({ method, parameters }) {
       if (!Object.hasOwn(SESSION_METHODS, method))
         throw new ReplyError("unavailable", "a process of another version was asked");
+      const [session] = parameters;
+      if (typeof session === "string") await core.handovers.arrived(core.sessions.get(session));
       return (await (Reflect.apply(control[method], control, parameters) as Promise<Json | undefined>)) ?? null;
     },
+    luggage: (asked) => answerLuggage(core, asked),
+    yield: (asked, from) => answerYield(core, asked, from),
     stats: () => control.stats(),
   };
 }

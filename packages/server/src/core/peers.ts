@@ -15,6 +15,7 @@ import type {
   UserSummary,
 } from "../ports/control.ts";
 import type { NodeBus } from "../ports/node-bus.ts";
+import type { LuggageAnswer, YieldAnswer } from "./luggage.ts";
 
 /** What is asked of one session is carried out where it is. */
 export type SessionMethod =
@@ -49,6 +50,10 @@ export interface Questions {
   /** Is it connected to you? */
   readonly holding: Asking<{ readonly session: string }, boolean>;
   readonly ofSession: Asking<{ readonly method: SessionMethod; readonly parameters: readonly Json[] }, Json>;
+  /** What has this session, if it is connected to you and of this user? Somebody wants to go on with it. */
+  readonly luggage: Asking<{ readonly session: string; readonly user: string | null }, LuggageAnswer>;
+  /** The session is connected to me now. */
+  readonly yield: Asking<{ readonly session: string }, YieldAnswer>;
   readonly stats: Asking<Nothing, StatsView>;
 }
 

@@ -6,18 +6,27 @@
 import { Disconnect } from "../base/failures.ts";
 import { BOUND_MS, BOUND_RENEW_MS, keepBound, removeBound } from "./bound-state.ts";
 import type { Core } from "./deps.ts";
-import { revocationOf } from "./revocations.ts";
+import { isEmpty, type KeptLuggage, packed, unpacked } from "./luggage.ts";
 import { NO_LUGGAGE, type Session, type SessionLuggage } from "./model.ts";
+import { askForLuggage, makerOf } from "./moving.ts";
+import { revocationOf } from "./revocations.ts";
 
 interface SessionRecord {
   readonly tokenUser: string | null;
   /** When it runs out, in Unix milliseconds. */
   readonly until: number;
-  /** `keys` is absent in records of earlier versions. */
-  readonly luggage: Pick<SessionLuggage, "channels" | "data"> & {
-    readonly boundUser: string | null;
-    readonly keys?: readonly string[];
-  };
+  /** The process that has the session, or had it last; absent where there is one alone. */
+  readonly at?: string;
+  readonly luggage: KeptLuggage;
+}
+
+/** A session that may be taken up. */
+export interface Found {
+  readonly luggage: SessionLuggage;
+  /** The process to which it is connected, where that is another one. */
+  readonly owner?: string | undefined;
+  /** The process that had it, where that does not answer. */
+  readonly silent?: string | undefined;
 }
 
 /** What outlives a crash is kept this long after its last change, since nobody says goodbye then. */
@@ -31,17 +40,34 @@ function keyOf(id: string): string {
   return `session/${id}`;
 }
 
-/** What the session `id` has, for one who may take it up; undefined when there is none, or its token named somebody else. */
-export async function findLuggage(core: Core, session: Session, id: string): Promise<SessionLuggage | undefined> {
+/**
+ * The session `id`, for one who may take it up; undefined when there is none, or its token named somebody else. The store says with which process it
+ * was last, else its id says who made it; that one is asked, and nobody else: when a node dies, all its clients come at once.
+ */
+export async function findSession(core: Core, session: Session, id: string): Promise<Found | undefined> {
+  const { user } = session.identity;
   const live = core.sessions.get(id);
-  if (live !== undefined) return live.identity.user === session.identity.user ? live.luggage : undefined;
+  if (live !== undefined) return live.identity.user === user ? { luggage: live.luggage } : undefined;
+  let record = await readRecord(core, id);
+  if (record !== undefined && record.tokenUser !== (user ?? null)) return undefined;
+  const { self, others } = core.peers;
+  const at = core.handovers.movedTo(id) ?? record?.at ?? makerOf(id);
+  // One that only speaks for it has all it needs in the record.
+  const isWanted = session.fleeting ? record === undefined : core.settings.resumeMs > 0;
+  const elsewhere = isWanted && others.includes(at) ? await askForLuggage(core, at, id, user) : undefined;
+  if (elsewhere?.has === "foreign") return undefined;
+  if (elsewhere?.has === "luggage") return elsewhere;
+  // It may have been sent away there since the store was asked.
+  if (elsewhere?.has === "none" && record !== undefined) record = await readRecord(core, id);
+  if (record === undefined) return undefined;
+  const luggage = unpacked(record.luggage);
+  if (isEmpty(luggage) && (record.at ?? "") === self) session.keptUntil = record.until;
+  return { luggage, silent: elsewhere?.has === "silent" ? elsewhere.owner : undefined };
+}
+
+export async function readRecord(core: Core, id: string): Promise<SessionRecord | undefined> {
   const text = await core.engine.state.get(keyOf(id));
-  if (text === undefined) return undefined;
-  const { tokenUser, until, luggage: kept } = JSON.parse(text) as SessionRecord;
-  if (tokenUser !== (session.identity.user ?? null)) return undefined;
-  const luggage = { ...kept, boundUser: kept.boundUser ?? undefined, keys: kept.keys ?? [] };
-  if (isEmpty(luggage)) session.keptUntil = until;
-  return luggage;
+  return text === undefined ? undefined : (JSON.parse(text) as SessionRecord);
 }
 
 /** The luggage, unless it is bound to a revoked user: nobody knows when it was bound; who was thrown out since is to be bound anew. */
@@ -53,28 +79,60 @@ export async function unlessRevoked(
   return (await revocationOf(core, luggage.boundUser)) === undefined ? luggage : undefined;
 }
 
-/** Makes the session the one with this id. Synchronous, since two connections may have found the same session at the same time. */
-export function takeUp(core: Core, session: Session, id: string, luggage: SessionLuggage): void {
+/**
+ * Makes the session the one with this id. Synchronous, since two connections may have found the same session at the same time. Returns the process that has to be
+ * asked for it (`claim`), if there is one.
+ */
+export function takeUp(core: Core, session: Session, id: string, found: Found): string | undefined {
   const live = core.sessions.get(id);
   session.id = id;
-  session.luggage = live?.luggage ?? luggage;
+  session.luggage = live?.luggage ?? found.luggage;
+  if (live === undefined && found.owner !== undefined) return found.owner;
   // The old connection may be dead without our knowing: whoever comes back with the id is the client now.
   if (live !== undefined) core.goodbye(live, new Disconnect("replaced"));
-  // What the store has runs out soon after the drop; the session may live for long, and end by a crash.
-  renew(core, session);
+  settle(core, session);
+  // Somebody else may have found the same in the store.
+  if (live === undefined && core.peers.self !== "") core.handovers.confirmLater(session, found.silent);
+  return undefined;
 }
 
-/** Keeps what the application gave the session for another while. */
+/** What the store has runs out soon after a drop, and may name another process; the session may live for long, and end by a crash. */
+export function settle(core: Core, session: Session): void {
+  const { self } = core.peers;
+  const { resumeMs } = core.settings;
+  if (self === "" || resumeMs === 0 || !isEmpty(session.luggage)) {
+    renew(core, session);
+    return;
+  }
+  // Polls come and go every few seconds, most of them where the last one was.
+  if (session.keptUntil === 0) {
+    session.keptUntil = core.clock.now() + resumeMs * 1.5;
+    keep(core, session, resumeMs * 1.5);
+  }
+  const leftMs = Math.max(0, session.keptUntil - core.clock.now());
+  // Who made it knows of it without the store.
+  session.renewAt = makerOf(session.id) === self ? Infinity : core.clock.uptime() + leftMs / 2;
+}
+
+/** Keeps what the application gave the session for another while, and where it is. */
 export function renew(core: Core, session: Session): void {
   setRenewal(core, session);
   keepBound(core, session, BOUND_MS);
-  if (core.settings.resumeMs > 0 && !isEmpty(session.luggage)) keep(core, session, CRASH_KEEP_MS);
+  if (!isRecorded(core, session)) return;
+  session.keptUntil = 0;
+  keep(core, session, CRASH_KEEP_MS);
+}
+
+/** Whether the store has it while it is connected. */
+function isRecorded(core: Core, { id, luggage }: Session): boolean {
+  const { self } = core.peers;
+  return core.settings.resumeMs > 0 && (!isEmpty(luggage) || (self !== "" && makerOf(id) !== self));
 }
 
 function setRenewal(core: Core, session: Session): void {
   const hasKeys = session.luggage.keys.length > 0;
-  const isKept = hasKeys || (core.settings.resumeMs > 0 && !isEmpty(session.luggage));
-  session.renewAt = isKept ? core.clock.uptime() + (hasKeys ? BOUND_RENEW_MS : RENEW_AFTER_MS) : Infinity;
+  session.renewAt =
+    hasKeys || isRecorded(core, session) ? core.clock.uptime() + (hasKeys ? BOUND_RENEW_MS : RENEW_AFTER_MS) : Infinity;
 }
 
 /**
@@ -118,15 +176,13 @@ export async function keepLuggage(core: Core, session: Session): Promise<void> {
   await core.engine.state.set(keyOf(session.id), recordOf(core, session, CRASH_KEEP_MS), CRASH_KEEP_MS);
 }
 
-function isEmpty({ boundUser, channels, data, keys }: SessionLuggage): boolean {
-  return boundUser === undefined && channels.length === 0 && keys.length === 0 && Object.keys(data).length === 0;
-}
-
 function recordOf(core: Core, session: Session, ttlMs: number): string {
+  const { self } = core.peers;
   const record: SessionRecord = {
     tokenUser: session.identity.user ?? null,
     until: core.clock.now() + ttlMs,
-    luggage: { ...session.luggage, boundUser: session.luggage.boundUser ?? null },
+    ...(self !== "" && { at: self }),
+    luggage: packed(session.luggage),
   };
   return JSON.stringify(record);
 }

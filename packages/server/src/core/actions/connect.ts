@@ -1,10 +1,11 @@
 /** connect: who is it, is it somebody who was here a moment ago, and which channels does the server give it by itself? */
 import { type ConnectCommand, personalChannel, type Position, type Since } from "@longwire/protocol";
 import { ReplyError } from "../../base/failures.ts";
+import { claim, startAnew } from "../claiming.ts";
 import type { Core } from "../deps.ts";
 import { identify } from "../identify.ts";
 import { join } from "../join.ts";
-import { findLuggage, takeUp, unlessRevoked } from "../resume.ts";
+import { findSession, takeUp, unlessRevoked } from "../resume.ts";
 import { requireNotRevoked } from "../revocations.ts";
 import { refusalOfGift } from "../rights.ts";
 import { ANONYMOUS, type Session } from "../model.ts";
@@ -19,32 +20,39 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
     session.jsonPing = command.ping ?? false;
     const { session: id } = command;
     const live = id === undefined ? undefined : core.sessions.get(id);
-    const found = id === undefined ? undefined : await findLuggage(core, session, id);
+    const found = id === undefined ? undefined : await findSession(core, session, id);
     // Last, and both at once, see `revocations.ts`.
     const [kept] = await Promise.all([
-      unlessRevoked(core, found),
+      unlessRevoked(core, found?.luggage),
       requireNotRevoked(core, identity.user, identity.issuedAt),
     ]);
     // Sent away meanwhile, and not because another connection has taken it up.
     const wasKicked = live?.wasSentAway === true && core.sessions.get(live.id) === undefined;
     const luggage = wasKicked ? undefined : kept;
     if (hasLeft(session)) return;
-    const resumed = id !== undefined && luggage !== undefined;
+    const isFound = id !== undefined && found !== undefined && luggage !== undefined;
     if (session.fleeting) {
       // It speaks for the session, which goes on where it is.
-      if (resumed) session.id = id;
+      if (isFound) session.id = id;
       session.luggage = luggage ?? session.luggage;
       session.state = "open";
       return;
     }
-    core.limits.requireRoom(core.sessions, luggage?.boundUser ?? identity.user, resumed ? id : undefined);
+    core.limits.requireRoom(core.sessions, luggage?.boundUser ?? identity.user, isFound ? id : undefined);
     session.request = null;
     core.requestTokens.delete(session);
-    if (resumed) takeUp(core, session, id, luggage);
-    else if (data !== undefined) session.luggage = { ...session.luggage, data };
+    const ownId = session.id;
+    let resumed = isFound;
+    const owner = isFound ? takeUp(core, session, id, found) : undefined;
     session.state = "open";
     core.sessions.add(session);
     core.watch(session);
+    if (owner !== undefined) {
+      resumed = await claim(core, session, owner);
+      if (hasEnded(session)) return;
+      if (!resumed) startAnew(core, session, ownId);
+    }
+    if (!resumed && data !== undefined) session.luggage = { ...session.luggage, data };
     const isTold = core.outbox.push(session, {
       type: "connected",
       ...(command.id !== undefined && { id: command.id }),
@@ -112,4 +120,8 @@ export async function joinByServer(
 // A function, because the compiler believes that `state` cannot change during an await.
 function hasLeft(session: Session): boolean {
   return session.state !== "connecting";
+}
+
+function hasEnded(session: Session): boolean {
+  return session.state !== "open";
 }

@@ -1,0 +1,88 @@
+/** Claiming: a session that was taken up here while another process had it becomes this one's alone. */
+import { Disconnect } from "../base/failures.ts";
+import type { Core } from "./deps.ts";
+import { NO_LUGGAGE, type Session, type SessionLuggage } from "./model.ts";
+import { askForLuggage, askToYield } from "./moving.ts";
+import { forgetForResume, keepForResume, readRecord, settle, unlessRevoked } from "./resume.ts";
+
+/**
+ * Asks the process that has the session for it. Resolves to whether it goes on here: it does also where nobody answers, but not if it was
+ * sent away meanwhile. Never rejects but for bugs: the session is open by now.
+ */
+export async function claim(core: Core, session: Session, owner: string): Promise<boolean> {
+  const arrival = arrive(core, session, owner);
+  core.handovers.arrives(session, arrival);
+  return await arrival;
+}
+
+async function arrive(core: Core, session: Session, owner: string): Promise<boolean> {
+  const { id, luggage: before } = session;
+  const answer = await askToYield(core, owner, id);
+  const yielded = typeof answer === "object" ? await allowed(core, before, answer) : answer;
+  // Another connection may have taken it from this one meanwhile, without leaving the process.
+  const holder = core.sessions.get(id) ?? session;
+  if (yielded === "over") {
+    if (holder !== session) core.goodbye(holder, new Disconnect("kicked"));
+    return false;
+  }
+  const luggage = typeof yielded === "object" ? yielded : holder.luggage;
+  if (core.sessions.get(id) === holder) {
+    core.sessions.change(holder, () => (holder.luggage = luggage));
+    settle(core, holder);
+    core.watch(holder);
+    core.handovers.confirmLater(holder, yielded === "silent" ? owner : undefined);
+    return true;
+  }
+  // Its client has gone again, or was sent away, before all was here.
+  session.luggage = luggage;
+  session.keptUntil = 0;
+  if (session.wasSentAway) forgetForResume(core, session);
+  else keepForResume(core, session);
+  return true;
+}
+
+/** It may have been bound to a user after it was asked about, one who is revoked. */
+async function allowed(core: Core, before: SessionLuggage, luggage: SessionLuggage): Promise<SessionLuggage | "over"> {
+  if (luggage.boundUser === before.boundUser) return luggage;
+  const kept = await unlessRevoked(core, luggage).catch((error: unknown) => {
+    core.log.warn("a session's user cannot be looked at, so it is not taken up", { error });
+    return undefined;
+  });
+  return kept ?? "over";
+}
+
+/** It was sent away where it was: the connection gets a session of its own after all. */
+export function startAnew(core: Core, session: Session, id: string): void {
+  core.sessions.retire(session);
+  session.id = id;
+  session.luggage = NO_LUGGAGE;
+  core.sessions.add(session);
+}
+
+/** Looks once more whether the session is this process's: of two that have taken up the same from the store, the one that wrote last has it. */
+export async function confirm(core: Core, session: Session, silent: string | undefined): Promise<void> {
+  const { peers, handovers } = core;
+  try {
+    if (silent !== undefined && peers.others.includes(silent)) {
+      const answer = await askToYield(core, silent, session.id);
+      if (answer === "over") core.goodbye(session, new Disconnect("kicked"));
+      if (answer === "silent") handovers.confirmLater(session, silent);
+      if (answer === "over" || answer === "silent") return;
+    }
+    const at = (await readRecord(core, session.id))?.at;
+    if (at === undefined || at === peers.self || !peers.others.includes(at)) return;
+    // What it wrote may have come late: it need not have the session any more.
+    const { has } = await askForLuggage(core, at, session.id, session.identity.user);
+    if (session.state !== "open") return;
+    if (has === "luggage") core.goodbye(session, new Disconnect("replaced"));
+    else if (has === "silent") handovers.confirmLater(session, undefined);
+    else {
+      session.keptUntil = 0;
+      settle(core, session);
+      core.watch(session);
+    }
+  } catch (error) {
+    core.log.warn("a session that was taken up cannot be looked at again yet", { session: session.id, error });
+    handovers.confirmLater(session, silent);
+  }
+}
