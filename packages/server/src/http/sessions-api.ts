@@ -31,7 +31,7 @@ function views(control: Control): Operation[] {
       summary: "One session",
       scope: "read",
       answer: schemas.sessionView,
-      errors: ["notFound"],
+      errors: ["notFound", "unavailable"],
       run: ({ parameters }) => control.session(parameters.session),
     }),
   ];
@@ -47,7 +47,7 @@ function actions(control: Control, limits: ValueLimits): Operation[] {
       summary: "Speak to one session alone",
       scope: "publish",
       body: schemas.message,
-      errors: ["notFound", "tooLarge", "tooDeep"],
+      errors: ["notFound", "tooLarge", "tooDeep", "unavailable"],
       run: ({ parameters, body }) =>
         control.send(parameters.session, {
           data: messageTextOf(body, limits, "data"),
@@ -63,7 +63,7 @@ function actions(control: Control, limits: ValueLimits): Operation[] {
       summary: "End the session",
       scope: "manage",
       body: schemas.disconnection,
-      errors: ["notFound"],
+      errors: ["notFound", "unavailable"],
       run: ({ parameters, body }) =>
         control.disconnectSession(parameters.session, { reason: body.reason, reconnect: body.reconnect ?? false }),
     }),
@@ -75,7 +75,7 @@ function actions(control: Control, limits: ValueLimits): Operation[] {
       summary: "Subscribe the session to a channel",
       scope: "manage",
       body: schemas.subscription,
-      errors: ["notFound", "badChannel", "limit"],
+      errors: ["notFound", "badChannel", "limit", "unavailable"],
       run: ({ parameters, body }) => control.subscribeSession(parameters.session, body.channel),
     }),
     operation({
@@ -86,7 +86,7 @@ function actions(control: Control, limits: ValueLimits): Operation[] {
       summary: "End a subscription of the session",
       scope: "manage",
       body: schemas.subscription,
-      errors: ["notFound", "badChannel", "notSubscribed"],
+      errors: ["notFound", "badChannel", "notSubscribed", "unavailable"],
       run: ({ parameters, body }) => control.unsubscribeSession(parameters.session, body.channel),
     }),
     operation({
@@ -97,7 +97,7 @@ function actions(control: Control, limits: ValueLimits): Operation[] {
       summary: "Bind a user to the session, or take the user away",
       scope: "manage",
       body: schemas.binding,
-      errors: ["notFound"],
+      errors: ["notFound", "unavailable"],
       run: ({ parameters, body }) => control.bindUser(parameters.session, body.user),
     }),
   ];
@@ -113,7 +113,7 @@ function data(control: Control, limits: ValueLimits): Operation[] {
       summary: "The application's data of the session",
       scope: "read",
       answer: schemas.sessionData,
-      errors: ["notFound"],
+      errors: ["notFound", "unavailable"],
       run: ({ parameters }) => control.sessionData(parameters.session),
     }),
     operation({
@@ -124,7 +124,7 @@ function data(control: Control, limits: ValueLimits): Operation[] {
       summary: "Replace the data of the session",
       scope: "manage",
       body: schemas.sessionData,
-      errors: ["notFound", "tooLarge", "tooDeep"],
+      errors: ["notFound", "tooLarge", "tooDeep", "unavailable"],
       run({ parameters, body }) {
         textOf(body, limits);
         return control.putSessionData(parameters.session, body);
@@ -139,7 +139,7 @@ function data(control: Control, limits: ValueLimits): Operation[] {
       scope: "manage",
       body: schemas.sessionData,
       answer: schemas.sessionData,
-      errors: ["notFound", "tooLarge", "tooDeep"],
+      errors: ["notFound", "tooLarge", "tooDeep", "unavailable"],
       run({ parameters, body }) {
         textOf(body, limits);
         return control.patchSessionData(parameters.session, body);

@@ -38,6 +38,7 @@ export function userOperations(control: Control): Operation[] {
       scope: "manage",
       body: schemas.userDisconnection,
       answer: schemas.sessionCount,
+      errors: ["unavailable"],
       run: async ({ parameters, body }) => ({
         sessions: await control.disconnectUser(parameters.user, {
           reason: body.reason,
@@ -91,7 +92,7 @@ function membership(
     scope: "manage",
     body: schemas.subscription,
     answer: schemas.sessionCount,
-    errors: ["badChannel"],
+    errors: ["badChannel", "unavailable"],
     async run({ parameters, body, grant }) {
       grant.requireChannel(body.channel);
       return { sessions: await change(parameters.user, body.channel) };
