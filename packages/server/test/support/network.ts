@@ -6,6 +6,8 @@
  *     const nc = await network.openClient(port, "hello\n");     // a client on the other side, once it has been answered
  *     network.cutOff();                                         // nothing of what it sends arrives any more, not even a reset
  *     network.plugIn();
+ *     network.cutOff(6379);                                     // only what it sends to this port
+ *     const node = await spawnServer({ host: network.client, network: network.name });   // a gateway on the other side
  *     network.remove();
  *
  * Servers that it is to reach listen on `network.server`.
@@ -14,9 +16,14 @@
 export interface Network {
   /** Address of this side. */
   readonly server: string;
+  /** Address of the other side. */
+  readonly client: string;
+  /** Of the namespace. */
+  readonly name: string;
   /** Starts `nc`, sends the request, and waits for the first bytes of an answer. */
   openClient(port: number, request: string): Promise<Bun.Subprocess>;
-  cutOff(): void;
+  /** All, or what it sends to this port. */
+  cutOff(port?: number): void;
   plugIn(): void;
   remove(): void;
 }
@@ -49,13 +56,17 @@ export function openNetwork(): Network | undefined {
     `ip link set ${name}s up`,
     `ip -n ${name} address add ${client}/30 dev ${name}c`,
     `ip -n ${name} link set ${name}c up`,
+    `ip -n ${name} link set lo up`,
   ].every(run);
   if (!isOpen) {
     remove();
     return undefined;
   }
+  const cuts: string[] = [];
   return {
     server,
+    client,
+    name,
     remove,
     async openClient(port, request) {
       const command = ["ip", "netns", "exec", name, "nc", server, String(port)];
@@ -65,9 +76,14 @@ export function openNetwork(): Network | undefined {
       await child.stdout.getReader().read();
       return child;
     },
-    cutOff() {
-      if (!run(`ip -n ${name} route add blackhole ${server}/32`)) throw new Error("the cable could not be cut");
+    cutOff(port) {
+      const way =
+        port === undefined ? `route add blackhole ${server}/32` : `rule add ipproto tcp dport ${port} blackhole`;
+      if (!run(`ip -n ${name} ${way}`)) throw new Error("the cable could not be cut");
+      cuts.push(way.replace(" add ", " delete "));
     },
-    plugIn: () => void run(`ip -n ${name} route delete blackhole ${server}/32`),
+    plugIn() {
+      for (const way of cuts.splice(0)) run(`ip -n ${name} ${way}`);
+    },
   };
 }
