@@ -23,6 +23,8 @@ async function arrive(core: Core, session: Session, owner: string): Promise<bool
   const holder = core.sessions.get(id) ?? session;
   if (yielded === "over") {
     if (holder !== session) core.goodbye(holder, new Disconnect("kicked"));
+    // Its client has gone again: it was kept for one that comes back.
+    else if (session.state !== "open") forgetForResume(core, session);
     return false;
   }
   const luggage = typeof yielded === "object" ? yielded : holder.luggage;
@@ -35,7 +37,6 @@ async function arrive(core: Core, session: Session, owner: string): Promise<bool
   }
   // Its client has gone again, or was sent away, before all was here.
   session.luggage = luggage;
-  session.keptUntil = 0;
   if (session.wasSentAway) forgetForResume(core, session);
   else keepForResume(core, session);
   return true;

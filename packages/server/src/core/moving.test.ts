@@ -141,16 +141,24 @@ describe("one that is connected to another process", () => {
   });
 
   test("[CO-12] [NB-3] stays where it is when somebody else brings its id", async () => {
-    const cluster = clusterOf(2);
-    const first = await cluster.house(1).open({ user: "bob" });
-    const { id } = first.handle;
-    await cluster.house(1).control.putSessionData(id, { theme: "dark" });
-    for (const user of [undefined, "eve"]) {
-      const other = await cluster.house(0).open({ session: id, ...(user !== undefined && { user }) });
-      expect(resumedOf(other)).toBe(false);
-      expect(other.handle.id).not.toBe(id);
+    for (const isGiven of [true, false]) {
+      const cluster = clusterOf(2);
+      const first = await cluster.house(1).open({ user: "bob" });
+      const { id } = first.handle;
+      if (isGiven) await cluster.house(1).control.putSessionData(id, { theme: "dark" });
+      const come = async (): Promise<void> => {
+        for (const user of [undefined, "eve"]) {
+          const other = await cluster.house(0).open({ session: id, ...(user !== undefined && { user }) });
+          expect(resumedOf(other)).toBe(false);
+          expect(other.handle.id).not.toBe(id);
+        }
+      };
+      await come();
+      expect(goodbyeOf(first)).toBeUndefined();
+      await first.drop();
+      await come();
+      expect(resumedOf(await cluster.house(0).open({ session: id, user: "bob" }))).toBe(true);
     }
-    expect(goodbyeOf(first)).toBeUndefined();
   });
 
   test("[BY-9] is kicked while it moves: it goes on nowhere", async () => {
@@ -176,6 +184,19 @@ describe("one that is connected to another process", () => {
     }
   });
 
+  test("[OW-8] is kicked while it moves, and its client leaves: nothing of either stays", async () => {
+    const cluster = clusterOf(2);
+    const first = await cluster.house(1).open();
+    const { id } = first.handle;
+    const again = arrive(cluster.house(0), id);
+    await untilAsked(cluster, "yield");
+    await cluster.house(1).control.disconnectSession(id, { reconnect: false });
+    await again.drop();
+    expect((await cluster.house(1).control.sessions({ limit: 10 })).sessions).toEqual([]);
+    expect(resumedOf(await cluster.house(1).open({ session: id }))).toBe(false);
+    hasNoBugs(cluster);
+  });
+
   test("[NB-4] a user who is disconnected everywhere while the session moves is gone", async () => {
     for (const question of ["luggage", "yield"]) {
       const cluster = clusterOf(3);
@@ -186,6 +207,8 @@ describe("one that is connected to another process", () => {
       await settle();
       expect(goodbyeOf(first)).toBeDefined();
       expect([question, goodbyeOf(again)]).not.toEqual([question, undefined]);
+      // Nothing follows its goodbye.
+      expect(again.connection.frames().at(-1)?.type).toBe("disconnect");
       expect((await cluster.house(2).control.user("bob")).online).toBe(false);
       hasNoBugs(cluster);
     }
@@ -217,6 +240,65 @@ describe("one that is connected to another process", () => {
     expect(await cluster.house(0).control.sessionData(id)).toEqual({ theme: "dark" });
     await pass(cluster, 20_000);
     expect(endsOf(takers)).toEqual(["replaced", "stays"]);
+    hasNoBugs(cluster);
+  });
+
+  test("[CO-13] is asked for by a third process before it has arrived: what it was given goes along", async () => {
+    const cluster = clusterOf(3);
+    const [maker, second, third] = [cluster.house(0), cluster.house(1), cluster.house(2)];
+    const first = await maker.open({ user: "alice" });
+    const { id } = first.handle;
+    // Whether its new user is revoked is answered late.
+    const { state } = second.engine;
+    const get = state.get.bind(state);
+    const gate = Promise.withResolvers<void>();
+    spyOn(state, "get").mockImplementation(async (key) => {
+      if (key === "revoked/bob") await gate.promise;
+      return await get(key);
+    });
+    const again = arrive(second, id, { token: "alice" });
+    await untilAsked(cluster, "yield");
+    void maker.control.bindUser(id, "bob");
+    await settle();
+    const last = arrive(third, id, { token: "alice" });
+    await settle();
+    gate.resolve();
+    await settle();
+    expect([goodbyeOf(first), goodbyeOf(again), goodbyeOf(last)]).toEqual(["replaced", "replaced", undefined]);
+    expect(last.connection.frames()[0]).toMatchObject({ resumed: true, user: "bob" });
+    hasNoBugs(cluster);
+  });
+
+  test("[NB-2] has gone on elsewhere, and the store does not say so yet: who let it go remembers", async () => {
+    const cluster = clusterOf(3);
+    const [maker, second, third] = [cluster.house(0), cluster.house(1), cluster.house(2)];
+    const first = await maker.open();
+    const { id } = first.handle;
+    const set = spyOn(second.engine.state, "set").mockResolvedValue();
+    let page = await second.open({ session: id });
+    for (const house of [maker, second, third]) {
+      const before = page;
+      page = await house.open({ session: id });
+      expect([resumedOf(page), goodbyeOf(before)]).toEqual([true, "replaced"]);
+    }
+    set.mockRestore();
+  });
+
+  test("[NB-3] its process falls silent when it is to let go: it does as soon as it is heard again", async () => {
+    const cluster = clusterOf(2);
+    const first = await cluster.house(1).open();
+    const again = arrive(cluster.house(0), first.handle.id);
+    await untilAsked(cluster, "yield");
+    cluster.cut(1);
+    await settle();
+    expect(again.connection.frames()).toEqual([]);
+    cluster.clock.advance(ASK_MS);
+    await settle();
+    expect([resumedOf(again), goodbyeOf(first)]).toEqual([true, undefined]);
+    await pass(cluster, 20_000);
+    cluster.heal(1);
+    await pass(cluster, 10_000);
+    expect([goodbyeOf(again), goodbyeOf(first)]).toEqual([undefined, "replaced"]);
     hasNoBugs(cluster);
   });
 
