@@ -12,7 +12,7 @@
  */
 import { type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
 import { until } from "./redis-wait.ts";
-import { freePort } from "./server-process.ts";
+import { freePort } from "./free-port.ts";
 
 const MASTERS = 3;
 const NODE_TIMEOUT_MS = 1500;

@@ -18,7 +18,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeCertificate } from "./certificates.ts";
-import { freePort } from "./server-process.ts";
+import { freePort } from "./free-port.ts";
 
 const START_MS = 15_000;
 /** A port that was free may be taken by another by the time Redis wants it. */

@@ -9,10 +9,11 @@
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { apiOf, argumentsOf, type Flags, signToken, type TestServer } from "./server.ts";
+import { join } from "node:path";
+import { freePort } from "./free-port.ts";
+import { apiOf, argumentsOf, type Flags, MAIN, redisFlags, signToken, SUITE, type TestServer } from "./server.ts";
 
-const MAIN = resolve(import.meta.dir, "../../src/cli/main.ts");
+export { freePort };
 
 export interface ServerProcess extends Pick<TestServer, "url" | "dataDir" | "api" | "publish" | "token"> {
   readonly pid: number;
@@ -25,25 +26,17 @@ export interface ServerProcess extends Pick<TestServer, "url" | "dataDir" | "api
   remove(): Promise<void>;
 }
 
-/** A port that was free a moment ago. */
-export function freePort(): number {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
-  const { port } = probe;
-  probe.stop(true);
-  return port;
-}
-
 /** As a newcomer starts it: no secret and no option, but ports and a folder of its own. */
 export function spawnBareServer(): Promise<ServerProcess> {
   return spawn({}, (port, dataDir) => [`--port=${port}`, "--tcp-port=0", `--data-dir=${dataDir}`]);
 }
 
-/** The flag `descriptors` is the limit of open ones (`ulimit -n`). */
-export function spawnServer(flags: Flags = {}): Promise<ServerProcess> {
-  const { descriptors: _, ...own } = flags;
-  return spawn(flags, (port, dataDir, more) =>
-    argumentsOf({ engine: "sqlite", "log-level": "info", ...own, port, "data-dir": dataDir, ...more }),
-  );
+/** The flag `descriptors` is the limit of open ones (`ulimit -n`); `network` names a namespace to run in, see network.ts. */
+export async function spawnServer(flags: Flags = {}): Promise<ServerProcess> {
+  const { descriptors: _, network: __, ...given } = flags;
+  const engine = given["engine"] ?? (SUITE.engine === "redis" ? "redis" : "sqlite");
+  const own = { "log-level": "info", ...given, engine, ...(await redisFlags({ ...given, engine })) };
+  return await spawn(flags, (port, dataDir, more) => argumentsOf({ ...own, port, "data-dir": dataDir, ...more }));
 }
 
 function limited(command: readonly string[], descriptors: string): string[] {
@@ -51,13 +44,13 @@ function limited(command: readonly string[], descriptors: string): string[] {
 }
 
 async function spawn(
-  { descriptors, ...flags }: Flags,
+  { descriptors, network, ...flags }: Flags,
   argumentsFor: (port: string, dataDir: string, more: Flags) => string[],
 ): Promise<ServerProcess> {
   const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
   const port = flags["port"] ?? String(freePort());
   const certificate = flags["tls-cert"];
-  const url = `${certificate === undefined ? "http" : "https"}://127.0.0.1:${port}`;
+  const url = `${certificate === undefined ? "http" : "https"}://${flags["host"] ?? "127.0.0.1"}:${port}`;
   const caOf = (): string | undefined => (certificate === undefined ? undefined : readFileSync(certificate, "utf8"));
   let output = "";
   let child: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
@@ -90,7 +83,8 @@ async function spawn(
     async start(more = {}) {
       output = "";
       const args = argumentsFor(port, dataDir, more);
-      const command = [process.execPath, MAIN, "serve", ...args];
+      const inside = network === undefined ? [] : ["ip", "netns", "exec", network];
+      const command = [...inside, process.execPath, MAIN, "serve", ...args];
       child = Bun.spawn(descriptors === undefined ? command : limited(command, descriptors), {
         cwd: dataDir,
         stdout: "pipe",

@@ -8,27 +8,46 @@
  *
  * Both secrets are configured, anybody may subscribe, nothing is logged, rates are not limited; flags change that. `restart()` stops and starts
  * again on the same ports and data.
+ *
+ * The environment says on what a suite runs: ENGINE (where a test does not choose it: memory), WORKERS (processes of a server, in
+ * place of the test's own one) and, with ENGINE=redis, NODES (servers on one Redis behind a balancer):
+ *
+ *     WORKERS=2 npm test -- transports
+ *     ENGINE=redis NODES=2 npm test -- transports
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Json } from "@longwire/protocol";
 import { SignJWT } from "jose";
 import { type RunningGateway, startGateway } from "../../src/app/serve.ts";
+import { type Launch, startSupervisor } from "../../src/app/supervisor.ts";
 import { createLogger, type Logger } from "../../src/base/log.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
+import { startNodes } from "./nodes.ts";
+import { type RedisServer, startRedis } from "./redis.ts";
+
+export const MAIN = resolve(import.meta.dir, "../../src/cli/main.ts");
 
 export const API_KEY = "test-api-key";
 export const TOKEN_SECRET = "a-secret-of-thirty-two-characters";
 
 export type Flags = Readonly<Record<string, string>>;
 
+/** The suites' own choice, where a test has none. */
+export const SUITE = {
+  engine: process.env["ENGINE"] || "memory",
+  workers: Number(process.env["WORKERS"] || 1),
+  nodes: Number(process.env["NODES"] || 1),
+} as const;
+
 const DEFAULTS: Flags = {
   port: "0",
   "tcp-port": "0",
   host: "127.0.0.1",
-  engine: "memory",
+  engine: SUITE.engine,
+  workers: String(SUITE.workers),
   "api-key": API_KEY,
   "token-secret": TOKEN_SECRET,
   "channels-subscribe": "everybody",
@@ -104,14 +123,39 @@ export function apiOf(url: () => string, ca?: () => string | undefined): Pick<Te
   };
 }
 
+let redis: Promise<RedisServer> | undefined;
+let prefixes = 0;
+
+/** Where a server with engine redis keeps what it keeps: one Redis for all of a test file, in which each server is alone. It ends with the process. */
+export async function redisFlags({ engine = SUITE.engine, ...flags }: Flags): Promise<Flags> {
+  if (engine !== "redis" || flags["redis-urls"] !== undefined) return {};
+  redis ??= startRedis();
+  return { "redis-urls": (await redis).url, "redis-prefix": `test${++prefixes}` };
+}
+
+/** How the supervisor of a test starts its workers: as the command line does. */
+function launchOf(flags: Flags, configOf: (more: Flags) => Config): Launch {
+  return {
+    command: [process.execPath, MAIN, "serve", ...argumentsOf(flags)],
+    env: { PATH: process.env["PATH"] },
+    logFormat: "json",
+    read: () => configOf({}),
+  };
+}
+
 /** `log` in place of lines on standard output. */
-export async function startServer(flags: Flags = {}, log?: Logger): Promise<TestServer> {
-  const dataDir = flags["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
+export async function startServer(given: Flags = {}, log?: Logger): Promise<TestServer> {
+  const dataDir = given["data-dir"] ?? mkdtempSync(join(tmpdir(), "longwire-test-"));
+  const flags: Flags = { ...given, "data-dir": dataDir, ...(await redisFlags(given)) };
   const configOf = (more: Flags): Config =>
-    loadConfig({ argv: argumentsOf({ ...flags, "data-dir": dataDir, ...more }), env: {}, cwd: dataDir }).config;
+    loadConfig({ argv: argumentsOf({ ...flags, ...more }), env: {}, cwd: dataDir }).config;
   const start = (more: Flags): Promise<RunningGateway> => {
     const config = configOf(more);
-    return startGateway(config, log ?? createLogger(config.logLevel, "json"));
+    const logged = log ?? createLogger(config.logLevel, "json");
+    if (config.engine === "redis" && SUITE.nodes > 1) return startNodes(SUITE.nodes, config, logged);
+    return config.workers === 1
+      ? startGateway(config, logged)
+      : startSupervisor(config, launchOf({ ...flags, ...more }, configOf), logged);
   };
   const caOf = (): string | undefined => {
     const file = flags["tls-cert"];
@@ -134,7 +178,7 @@ export async function startServer(flags: Flags = {}, log?: Logger): Promise<Test
     reload: (more = {}) => gateway.reload(configOf(more)),
     async stop() {
       await gateway.stop();
-      if (flags["data-dir"] === undefined) rmSync(dataDir, { recursive: true, force: true });
+      if (given["data-dir"] === undefined) rmSync(dataDir, { recursive: true, force: true });
     },
     async restart(more = {}) {
       const { port } = new URL(gateway.url);
