@@ -28,6 +28,12 @@ export interface WorkerParts {
   readonly leaving: () => void;
 }
 
+/**
+ * The runtime asks the kernel to kill the worker with its supervisor. By itself a worker sees the end of its channel, but not while it stands still, and it
+ * would keep the ports from the next supervisor.
+ */
+const NO_ORPHANS = "BUN_FEATURE_FLAG_NO_ORPHANS";
+
 export interface Ending {
   /** How, in words for the log: `exit code 1`, `SIGKILL`. */
   readonly how: string;
@@ -68,7 +74,7 @@ export class WorkerProcess {
     this.#place = { ...place, web: inherited.slice(0, web.length), tcp: inherited.slice(web.length) };
     const startedAt = clock.uptime();
     this.#process = Bun.spawn([...command], {
-      env: { ...env, [WORKER_ENVIRONMENT]: String(place.number) },
+      env: { ...env, [WORKER_ENVIRONMENT]: String(place.number), [NO_ORPHANS]: "1" },
       stdio: ["ignore", "inherit", "inherit", ...web, ...tcp],
       ipc: (message) => this.#heard(message as FromWorker),
       onDisconnect: () => {
