@@ -172,18 +172,18 @@ describe("[WK-1] two workers", () => {
   });
 });
 
-describe("what keeps it from starting", () => {
-  /** Starts it and expects that it says why it cannot. */
-  async function refused(flags: Flags, reason: string): Promise<void> {
-    const failure: unknown = await start({ ...flags }).then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    expect(String(failure)).toContain("the server ended with 1");
-    expect(String(failure)).toContain(reason);
-    expect(String(failure)).not.toContain("    at ");
-  }
+/** Starts it and expects that it says why it cannot. */
+async function refused(flags: Flags, reason: string): Promise<void> {
+  const failure: unknown = await start({ ...flags }).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(String(failure)).toContain("the server ended with 1");
+  expect(String(failure)).toContain(reason);
+  expect(String(failure)).not.toContain("    at ");
+}
 
+describe("what keeps it from starting", () => {
   test("[WK-2] a port in use, also where its owner would share it; nothing is left", async () => {
     const owner = Bun.serve({ hostname: "127.0.0.1", port: 0, reusePort: true, fetch: () => new Response("") });
     const port = freePort();
@@ -231,7 +231,7 @@ describe("[WK-3] a worker that dies", () => {
     const { ok = 0, ECONNRESET = 0, "cut: ": cut = 0 } = outcomes;
     expect(ok + ECONNRESET + cut).toBe(300);
     expect(ECONNRESET + cut).toBeLessThan(30);
-    const lost = (await Promise.race(both.map((one) => one.closed.then(() => one)))) as TestClient;
+    const lost = await Promise.race(both.map((one) => one.closed.then(() => one)));
     await server.publish("news", 2);
     const back = await client();
     const epoch = lost.frames.find((frame) => frame.type === "subscribed")?.epoch ?? "";
@@ -292,21 +292,21 @@ describe("[WK-5] longwire reload", () => {
     const before = workersOf(server);
     const early = await Promise.all(Array.from({ length: 40 }, client));
     const outcomes: Promise<string>[] = [];
-    let isOver = false;
+    const over = new AbortController();
     const knocking = (async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         outcomes.push(attempt(portOf(server)));
         await Bun.sleep(2);
       }
     })();
     const published: number[] = [];
     const publishing = (async () => {
-      while (!isOver) published.push((await server.publish("news", published.length)).offset);
+      while (!over.signal.aborted) published.push((await server.publish("news", published.length)).offset);
     })();
     const { status, out, error } = await reload();
     expect({ status, error }).toEqual({ status: 0, error: "" });
     expect(out).toBe(`replaced 2 of 2 workers of the server ${server.pid}\n`);
-    isOver = true;
+    over.abort();
     await Promise.all([knocking, publishing]);
     const counted = countOf(await Promise.all(outcomes));
     expect(counted).toEqual({ ok: outcomes.length });
