@@ -23,6 +23,8 @@ afterEach(async () => {
 
 async function start(flags: Flags = {}): Promise<void> {
   server = await spawnServer({ engine: "memory", workers: "2", "channels-publish": "everybody", ...flags });
+  // The first worker may answer before the last one is ready.
+  await until("all are ready", () => entriesOf(server, "listening").length === 1);
 }
 
 async function client(): Promise<TestClient> {
