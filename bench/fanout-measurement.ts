@@ -1,6 +1,6 @@
 /** One measurement of a fan-out: a publisher at a rate, subscribers that count, the server's CPU time from outside. */
 import { type Bench, median } from "./bench.ts";
-import { post, type Subscribers, type SubscribersReport } from "./native.ts";
+import { post, type SubscribersReport } from "./native.ts";
 import type { MeasuredServer } from "./servers.ts";
 import { cpuSeconds, machineCpuSeconds, processTree } from "./usage.ts";
 
@@ -39,10 +39,16 @@ export interface FanoutFigures {
   readonly failed: number;
 }
 
+/** Who counts what arrives. */
+export interface Counting {
+  reset(): Promise<void>;
+  report(): Promise<SubscribersReport>;
+}
+
 export async function measureFanout(
   bench: Bench,
   server: MeasuredServer,
-  subscribers: Subscribers,
+  subscribers: Counting,
   load: Load,
 ): Promise<FanoutFigures> {
   const pids = processTree(server.child.pid);
@@ -85,7 +91,7 @@ export async function measureFanout(
 export async function measureRounds(
   bench: Bench,
   server: MeasuredServer,
-  subscribers: Subscribers,
+  subscribers: Counting,
   load: Omit<Load, "seconds">,
 ): Promise<FanoutFigures> {
   const { rounds, seconds } = bench.options;
@@ -99,7 +105,7 @@ export async function measureRounds(
   return all.reduce((best, figures) => (distance(figures) < distance(best) ? figures : best));
 }
 
-async function receivedAll(subscribers: Subscribers, expected: number): Promise<SubscribersReport> {
+async function receivedAll(subscribers: Counting, expected: number): Promise<SubscribersReport> {
   let report = await subscribers.report();
   let changedAt = performance.now();
   while (report.messages < expected && performance.now() - changedAt < SILENCE_MS) {

@@ -17,9 +17,12 @@ import { runGrowth } from "./sections/growth.ts";
 import { runMemory } from "./sections/memory.ts";
 import { runPoll } from "./sections/poll.ts";
 import { runPublish } from "./sections/publish.ts";
+import { runRedis } from "./sections/redis.ts";
 import { runStart } from "./sections/start.ts";
+import { runStorm } from "./sections/storm.ts";
 import { runStreams } from "./sections/streams.ts";
 import { runTransports } from "./sections/transports.ts";
+import { runWorkers } from "./sections/workers.ts";
 
 const SECTIONS: Readonly<Record<SectionName, (bench: Bench) => Promise<void>>> = {
   start: runStart,
@@ -31,6 +34,9 @@ const SECTIONS: Readonly<Record<SectionName, (bench: Bench) => Promise<void>>> =
   poll: runPoll,
   memory: runMemory,
   growth: runGrowth,
+  storm: runStorm,
+  workers: runWorkers,
+  redis: runRedis,
 };
 
 /** Load of others from which figures of a machine are doubtful. */

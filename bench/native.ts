@@ -7,6 +7,7 @@ import type { Child, Children } from "./children.ts";
 
 export interface NativeTools {
   readonly wsload: string;
+  readonly stormload: string;
   readonly streamload: string;
   readonly pollload: string;
   readonly httpload: string;
@@ -39,14 +40,15 @@ export async function compileNative(folder: string): Promise<NativeTools> {
     if (status !== 0) throw new Error(`${command.join(" ")}\n${errors}`);
     return output;
   };
-  const [wsload, streamload, pollload, httpload, writeloop] = await Promise.all([
+  const [wsload, stormload, streamload, pollload, httpload, writeloop] = await Promise.all([
     compile("wsload"),
+    compile("stormload"),
     compile("streamload"),
     compile("pollload"),
     compile("httpload"),
     compile("writeloop"),
   ]);
-  return { wsload, streamload, pollload, httpload, writeloop };
+  return { wsload, stormload, streamload, pollload, httpload, writeloop };
 }
 
 /** How a client reads: WebSocket frames, server-sent events, lines of an HTTP body, lines of a TCP connection, long polls. */

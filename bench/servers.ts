@@ -34,9 +34,17 @@ export interface MeasuredServer {
   readonly publication: Publication;
 }
 
-export type Engine = "memory" | "sqlite";
+export type Engine = "memory" | "sqlite" | "redis";
+
+/** Where a server is, and stays when it is started anew. */
+export interface Place {
+  readonly port: number;
+  readonly tcpPort: number;
+  readonly dataDir: string;
+}
 
 export interface LongwireServer extends MeasuredServer {
+  readonly place: Place;
   /** Of the listener with the framing `json`. */
   readonly tcpPort: number;
   readonly startSeconds: number;
@@ -89,19 +97,23 @@ export async function startHandler(bench: Bench): Promise<MeasuredServer> {
   return { name: "bare Bun handler", child, port, subscription: { path: "/" }, publication: plainPublication };
 }
 
+export function newPlace(bench: Bench): Place {
+  return { port: freePort(), tcpPort: freePort(), dataDir: mkdtempSync(join(bench.folder, "data-")) };
+}
+
 /** `more` are further flags of `serve`. */
 export async function startLongwire(
   bench: Bench,
   engine: Engine,
   more: Readonly<Record<string, string>> = {},
+  place = newPlace(bench),
 ): Promise<LongwireServer> {
-  const port = freePort();
-  const tcpPort = freePort();
+  const { port, tcpPort, dataDir } = place;
   const flags = {
     ...more,
     "tcp-port": `${tcpPort}`,
     port: `${port}`,
-    "data-dir": mkdtempSync(join(bench.folder, "data-")),
+    "data-dir": dataDir,
     engine,
     "api-key": API_KEY,
     "token-secret": TOKEN_SECRET,
@@ -117,6 +129,7 @@ export async function startLongwire(
   return {
     name: `Longwire (${engine})`,
     child,
+    place,
     port,
     tcpPort,
     startSeconds: (performance.now() - begun) / 1000,

@@ -61,6 +61,10 @@ static void reset_own(void);
 static void report_own(void);
 /* A line of the standard input besides `reset` and `report`. */
 static void obey_own(const char *word);
+/* Set by programs whose clients come back: a connection did not come about, or has ended. Otherwise the former is an error. */
+static void (*lost)(struct connection *connection);
+/* Called every few milliseconds, where it is set. */
+static void (*tick)(void);
 
 static struct {
   uint64_t frames, messages, bytes, wire_bytes, closed;
@@ -190,7 +194,20 @@ static inline size_t join(const struct kept *kept, uint8_t *buffer, size_t room,
   return kept->length + length;
 }
 
+static inline void lose(struct connection *connection) {
+  if (connection->state < OPEN) opening--;
+  close(connection->fd);
+  keep(&connection->kept, NULL, 0);
+  connection->state = CLOSED;
+  lost(connection);
+}
+
 static inline void close_connection(struct connection *connection) {
+  if (lost != NULL) {
+    counters.closed++;
+    lose(connection);
+    return;
+  }
   if (connection->state < OPEN) fail("the server closed connection %d before it was taken", connection->number);
   counters.closed++;
   close(connection->fd);
@@ -224,17 +241,28 @@ static inline void start_connection(struct connection *connection, int number) {
       loopback(0x7f010000u + ((uint32_t)getpid() % 200) * 256 + (uint32_t)number % 100 + 1, 0);
   struct sockaddr_in target = loopback(0x7f000001, options.port);
   if (bind(fd, (void *)&source, sizeof source) < 0) fail("bind: %s", strerror(errno));
-  if (connect(fd, (void *)&target, sizeof target) < 0 && errno != EINPROGRESS) fail("connect: %s", strerror(errno));
-  *connection = (struct connection){.fd = fd, .number = number, .state = CONNECTING};
+  connection->fd = fd;
+  connection->number = number;
+  connection->state = CONNECTING;
+  connection->ready_frames = 0;
+  opening++;
+  if (connect(fd, (void *)&target, sizeof target) < 0 && errno != EINPROGRESS) {
+    if (lost == NULL) fail("connect: %s", strerror(errno));
+    lose(connection);
+    return;
+  }
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = connection};
   epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-  opening++;
 }
 
 static inline void begin_connection(struct connection *connection) {
   int error = 0;
   socklen_t size = sizeof error;
   getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error && lost != NULL) {
+    lose(connection);
+    return;
+  }
   if (error) fail("connect: %s", strerror(error));
   connection->state = OPENING;
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
@@ -280,7 +308,8 @@ static inline void run(void) {
       start_connection(&connections[started], started);
       started++;
     }
-    int count = epoll_wait(epoll, events, 512, 100);
+    int count = epoll_wait(epoll, events, 512, tick == NULL ? 100 : 5);
+    if (tick != NULL) tick();
     for (int i = 0; i < count; i++) {
       struct connection *connection = events[i].data.ptr;
       if (connection == NULL) {

@@ -68,7 +68,6 @@ export const MACHINE = {
   nodeNetworkBits: 1e9,
   redisNetworkBits: 10e9,
   roundTripMs: 0.5,
-  clientRoundTripMs: 50,
 } as const;
 
 /** Between the measured rates by the logarithm of the rate; beyond them the nearest. */

@@ -24,6 +24,8 @@ export interface Storm {
   readonly handshakesPerSecond: number;
   readonly backoff: Backoff;
   readonly connectUs: number;
+  /** From a client to a node and back. */
+  readonly clientRoundTripMs: number;
 }
 
 export interface StormFigures {
@@ -59,6 +61,7 @@ export const STORM: Storm = {
   handshakesPerSecond: 20_000,
   backoff: { minMs: 1000, maxMs: 30_000, factor: 2 },
   connectUs: NODE.connectUs,
+  clientRoundTripMs: 50,
 };
 
 interface World {
@@ -87,7 +90,7 @@ export function simulateStorm(storm: Storm, seed: number): StormFigures {
   const clients = storm.died === "all" ? gates.length * storm.clientsPerNode : storm.clientsPerNode;
   for (let client = 0; client < clients; client++) {
     // The kernel of the dead one says so at once; the news takes as long as the way is.
-    agenda.at(chance.share() * MACHINE.clientRoundTripMs, () => comeBack(world, 1));
+    agenda.at(chance.share() * storm.clientRoundTripMs, () => comeBack(world, 1));
   }
   agenda.run();
   return figuresOf(world, clients);
@@ -127,7 +130,7 @@ function knock(world: World, attempt: number): void {
   connectsBySecond[second] = (connectsBySecond[second] ?? 0) + 1;
   const node = gates[chance.below(gates.length)];
   if (node === undefined) throw new Error("there is no node");
-  agenda.after(MACHINE.clientRoundTripMs / 2, () =>
+  agenda.after(storm.clientRoundTripMs / 2, () =>
     node.gate.knock({
       handshakeUs: storm.connectUs + (storm.channelsPerClient - 1) * NODE.subscribeUs,
       entered: () => catchUp(world, node.core),
@@ -141,7 +144,7 @@ function catchUp(world: World, core: Station): void {
   const { storm, agenda, redis, weight, backAtMs } = world;
   const replayUs = storm.channelsPerClient * storm.missedPerChannel * NODE.replayUs;
   const replay = (): void => {
-    core.serve(replayUs, () => backAtMs.push(agenda.nowMs + MACHINE.clientRoundTripMs / 2));
+    core.serve(replayUs, () => backAtMs.push(agenda.nowMs + storm.clientRoundTripMs / 2));
   };
   if (storm.engine === "sqlite") {
     replay();
