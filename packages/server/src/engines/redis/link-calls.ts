@@ -122,14 +122,17 @@ export class Calls {
     return notSent(`Redis ${state}`);
   }
 
-  /** Whether the refusal means that the call is to be sent again. */
+  /** Whether the refusal means that the call is to be sent again; if that was done often enough, it is told so. */
   #sendAgain(lane: Lane, call: Call, { word, message }: RedisRefusal): boolean {
-    if (call.tries >= TRIES_MAX) return false;
     if (word === "NOSCRIPT") call.whole = true;
     else if (word === "ASK") call.asks = message.split(" ")[2];
     else if (word === "MOVED") lane.remedy = "look";
     else if (word === "TRYAGAIN") lane.remedy = lane.remedy === "look" ? "look" : "pause";
     else return false;
+    if (call.tries >= TRIES_MAX) {
+      call.reject(notSent(`its keys are on their way to another server (${word})`));
+      return true;
+    }
     lane.held ??= [];
     lane.again.push(call);
     return true;
@@ -142,7 +145,6 @@ export class Calls {
       if (this.#lanes.get(slot) === lane) this.#lanes.delete(slot);
       return;
     }
-    if (lane.again.length === 0) return;
     const { remedy } = lane;
     lane.remedy = "nothing";
     const goOn = (): void => this.#goOn(slot, lane);

@@ -46,7 +46,7 @@ export function eventMessage(type: "join" | "leave", member: Member): string {
 /** undefined: of a kind that is not known here. */
 export function readMessage(message: Buffer): Message | undefined {
   const text = message.toString();
-  switch (text[0]) {
+  switch (text.charAt(0)) {
     case "p":
       return readPublication(text);
     case EVENT_LETTERS.join:

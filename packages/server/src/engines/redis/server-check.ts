@@ -20,7 +20,7 @@ local commands = {
   {'SADD', set, 'a'}, {'SMEMBERS', set}, {'SREM', set, 'a'},
   {'ZADD', sorted, '0', 'a'}, {'ZRANGEBYLEX', sorted, '-', '+', 'LIMIT', '0', '1'}, {'ZRANGEBYSCORE', sorted, '-inf', '+inf', 'LIMIT', '0', '1'},
   {'ZRANDMEMBER', sorted, '1'}, {'ZSCORE', sorted, 'a'}, {'ZCARD', sorted}, {'ZREM', sorted, 'a'},
-  {'TIME'}, {'INFO', 'replication'}, {publish, key, ''},
+  {'TIME'}, {'INFO', 'replication'}, {publish, key, ''}, {'PUBSUB', publish == 'PUBLISH' and 'NUMSUB' or 'SHARDNUMSUB', key},
 }
 for _, command in ipairs(commands) do
   local answer = redis.pcall(unpack(command))
