@@ -17,8 +17,6 @@ export interface ClaimsDeps {
   readonly holdMs: number;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Closes the connections to Redis that a dead process may have left. */
-  readonly disconnect: (owner: string) => Promise<void>;
 }
 
 export class Claims {
@@ -52,7 +50,6 @@ export class Claims {
     const { link, prefix, lease, holdMs, clock, log } = this.deps;
     if (!(await lease.claim(owner, holdMs))) return;
     log.warn("a process is taken for dead, its presence is removed", { peer: owner });
-    await this.deps.disconnect(owner);
     const holding = clock.every(holdMs / 3, () => {
       lease.hold(owner, holdMs).catch((error: unknown) => log.debug("a claim was not renewed", () => ({ error })));
     });

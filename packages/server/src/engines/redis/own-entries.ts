@@ -107,7 +107,7 @@ export class OwnEntries {
 
   /** Resolves when nothing is left to be sent now. Never rejects. */
   #send(part: Part): Promise<void> {
-    part.sending ??= this.#sendAll(part).finally(() => (part.sending = undefined));
+    part.sending ??= this.#sendAll(part);
     return part.sending;
   }
 
@@ -127,6 +127,8 @@ export class OwnEntries {
         this.#failed(part, batch, knownFailure(error));
       }
     }
+    // In the turn in which there was nothing left: whoever comes next begins anew.
+    part.sending = undefined;
   }
 
   #failed(part: Part, batch: readonly Change[], failure: unknown): void {
@@ -162,11 +164,13 @@ export class OwnEntries {
   restore(lost: boolean): Promise<void> {
     this.#lost ||= lost;
     this.#restoreAgain = true;
-    this.#restoring ??= this.#restoreAll().finally(() => (this.#restoring = undefined));
+    this.#restoring ??= this.#restoreAll();
     return this.#restoring;
   }
 
   async #restoreAll(): Promise<void> {
+    // Not in the turn in which it is begun: it is noted by then that it was.
+    await Promise.resolve();
     while (this.#restoreAgain && !this.#ended) {
       this.#restoreAgain = false;
       if (this.#lost) for (const part of this.#parts.values()) part.replication = "";
@@ -175,9 +179,9 @@ export class OwnEntries {
         await forEach([...this.#parts.values()], RESTORING_AT_ONCE, (part) => this.#restore(part));
       } catch (error) {
         if (!(error instanceof ReplyError)) this.deps.log.error("presence cannot be restored", { error });
-        return;
       }
     }
+    this.#restoring = undefined;
   }
 
   /** Compares what is there with what is wanted, unless the data are known to be what they were. */

@@ -44,15 +44,15 @@ return text
 `);
 
 /**
- * Moves a position forwards. A field holds those of one user: of the user itself, or of the user's devices, the one moved longest ago first;
- * a line for each: epoch, offset, device. They live at least as long as the numbering of the channel.
+ * Moves a position forwards. Positions are fields of the numbering (`{bNN}:m:<channel>`, see `scripts.ts`), so they are forgotten with it:
+ * `u<user>`, and `d<user>` for the user's devices, the one moved longest ago first; a line for each: epoch, offset, device.
  */
 export const ACKNOWLEDGE = scriptOf(`
-local positions, meta = KEYS[1], KEYS[2]
-local field, device, epoch, offset, keepMs, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local meta, field, device, epoch, offset = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local life, most = tonumber(ARGV[5]), tonumber(ARGV[6])
 local lines = {}
 local heldEpoch, heldOffset
-for line in string.gmatch(redis.call('HGET', positions, field) or '', '[^\\n]+') do
+for line in string.gmatch(redis.call('HGET', meta, field) or '', '[^\\n]+') do
   local itsEpoch, itsOffset, itsDevice = string.match(line, '^(%S+) (%d+) (.*)$')
   if itsDevice == device then heldEpoch, heldOffset = itsEpoch, itsOffset
   else lines[#lines + 1] = line end
@@ -62,8 +62,8 @@ if not isBehind then
   heldEpoch, heldOffset = epoch, offset
   lines[#lines + 1] = epoch .. ' ' .. offset .. ' ' .. device
   if #lines > most then table.remove(lines, 1) end
-  redis.call('HSET', positions, field, table.concat(lines, '\\n'))
+  redis.call('HSET', meta, field, table.concat(lines, '\\n'))
 end
-redis.call('PEXPIRE', positions, math.max(keepMs, redis.call('PTTL', meta), redis.call('PTTL', positions)))
+redis.call('PEXPIRE', meta, math.max(life, redis.call('PTTL', meta)))
 return {heldEpoch, heldOffset}
 `);

@@ -54,8 +54,8 @@ export class RedisState implements StateStore {
 
   async position(channel: string, holder: string): Promise<Position | undefined> {
     const { field, device } = placeOf(holder);
-    const key = keyOf(this.prefix, "a", channel);
-    const text = await orUnavailable(this.link.call(key, ["HGET", key, field]));
+    const { meta } = channelKeys(this.prefix, channel);
+    const text = await orUnavailable(this.link.call(meta, ["HGET", meta, field]));
     for (const line of typeof text === "string" ? text.split("\n") : []) {
       const [epoch = "", offset = "", ...rest] = line.split(" ");
       if (rest.join(" ") === device) return { epoch, offset: Number(offset) };
@@ -65,10 +65,11 @@ export class RedisState implements StateStore {
 
   async acknowledge(channel: string, holder: string, position: Position): Promise<Position> {
     const { field, device } = placeOf(holder);
-    const keys = [keyOf(this.prefix, "a", channel), channelKeys(this.prefix, channel).meta];
-    const limits = [this.positionTtlMs, DEVICES_MAX].map(String);
+    const { meta } = channelKeys(this.prefix, channel);
+    // As long as a numbering lives after a use.
+    const limits = [2 * this.positionTtlMs, DEVICES_MAX].map(String);
     const args = [field, device, position.epoch, String(position.offset), ...limits];
-    const [epoch, offset] = (await orUnavailable(this.link.run(ACKNOWLEDGE, keys, args))) as [unknown, unknown];
+    const [epoch, offset] = (await orUnavailable(this.link.run(ACKNOWLEDGE, [meta], args))) as [unknown, unknown];
     return { epoch: String(epoch), offset: Number(offset) };
   }
 }
@@ -76,8 +77,8 @@ export class RedisState implements StateStore {
 /** Where a holder's position stands. Devices have names of their own choice: as JSON text they hold no line break. */
 function placeOf(holder: string): { readonly field: string; readonly device: string } {
   const user = deviceUserOf(holder);
-  if (user === undefined) return { field: `u ${holder}`, device: "" };
-  return { field: `d ${user}`, device: JSON.stringify(holder.slice(user.length + 1)) };
+  if (user === undefined) return { field: `u${holder}`, device: "" };
+  return { field: `d${user}`, device: JSON.stringify(holder.slice(user.length + 1)) };
 }
 
 function ttlOf(ttlMs: number): string {
