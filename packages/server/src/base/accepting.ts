@@ -15,7 +15,7 @@ import {
   type Library,
   openLibrary,
   portOf,
-  SHUT_RD,
+  shutListener,
 } from "./libc.ts";
 import type { ListeningSocket } from "./user-timeout.ts";
 
@@ -47,7 +47,7 @@ export function acceptingOf(sockets: readonly ListeningSocket[]): Accepting | st
       pause() {
         for (const { fd, set } of watched) {
           library.epoll_ctl(set, EPOLL_CTL_DEL, fd, null);
-          library.shutdown(fd, SHUT_RD);
+          shutListener(library, fd);
         }
       },
       resume() {

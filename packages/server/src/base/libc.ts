@@ -6,11 +6,11 @@ export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 
 export const SOL_SOCKET = 1;
-export const SHUT_RD = 0;
 /** How many may wait to be accepted. */
 export const BACKLOG = 511;
 export const AF_INET6 = 10;
 
+const SHUT_RD = 0;
 const SO_ACCEPTCONN = 30;
 const AF_INET = 2;
 /** Of `sockaddr_in6`, the larger one. */
@@ -58,6 +58,14 @@ function listens(library: Library, fd: number): boolean {
   const value = new Int32Array(1);
   const length = new Uint32Array([value.byteLength]);
   return library.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ptr(value), ptr(length)) === 0 && value[0] === 1;
+}
+
+/**
+ * The kernel refuses who comes, until somebody listens on the socket again. One that does not listen is left alone: a second shutdown would stick to
+ * it, and all that it accepted later would be at their end when they begin (measured).
+ */
+export function shutListener(library: Library, fd: number): void {
+  if (listens(library, fd)) library.shutdown(fd, SHUT_RD);
 }
 
 /** The socket's own address as the kernel writes it. */

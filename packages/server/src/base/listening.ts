@@ -5,7 +5,7 @@
  */
 import { ptr } from "bun:ffi";
 import { closeSync } from "node:fs";
-import { addressOf, AF_INET6, BACKLOG, familyOf, type Library, openLibrary, SHUT_RD, SOL_SOCKET } from "./libc.ts";
+import { addressOf, AF_INET6, BACKLOG, familyOf, type Library, openLibrary, shutListener, SOL_SOCKET } from "./libc.ts";
 
 const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
@@ -58,7 +58,7 @@ function sharedPort(library: Library, port: number, sockets: readonly number[]):
     sockets,
     shut(index) {
       const socket = sockets[index];
-      if (socket !== undefined) library.shutdown(socket, SHUT_RD);
+      if (socket !== undefined) shutListener(library, socket);
     },
     close() {
       for (const socket of sockets) closeSync(socket);
