@@ -17,17 +17,13 @@ function share(count: number, hostname = "127.0.0.1", port = 0): SharedPort {
   return shared;
 }
 
-/** A server that says a word to whoever connects to this socket. */
+/** A server that says a word to whoever asks at this socket. */
 function greeter(socket: number, word: string): void {
   const server: { fd?: number; stop(force: boolean): void } = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
     socket: {
-      data: () => undefined,
-      open(client) {
-        client.write(word);
-        client.shutdown();
-      },
+      data: (client) => void client.write(word),
     },
   });
   open.push(server);
@@ -40,10 +36,12 @@ function greeting(port: number, hostname = "127.0.0.1"): Promise<string> {
       hostname,
       port,
       socket: {
+        open: (socket) => void socket.write("?"),
         data(socket, bytes) {
           resolve(bytes.toString());
           socket.end();
         },
+        close: () => reject(new Error("cut off without an answer")),
         connectError: (_, error) => reject(error),
       },
     }).catch(reject);
