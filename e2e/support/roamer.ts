@@ -8,7 +8,7 @@
  *
  * `target` is where the server is, or the proxies before it; both may be away at any time.
  */
-import type { Position } from "@longwire/protocol";
+import type { Position, ServerFrame } from "@longwire/protocol";
 import type { Random } from "@longwire/protocol/test/random";
 import type { Peer, Wishes } from "longwire/test/peer";
 import { type Target, type Transport, TRANSPORTS } from "longwire/test/transports";
@@ -20,6 +20,8 @@ export interface RoamerOptions {
   readonly token?: string;
   /** The longest it stays on one connection. */
   readonly stayMsMax?: number;
+  /** Called with everything that came, in order, when it leaves a connection. */
+  readonly watch?: (frame: ServerFrame) => void;
 }
 
 export class Roamer {
@@ -85,6 +87,7 @@ export class Roamer {
     this.#session = peer.session;
     for (const [channel, position] of peer.positions) this.positions.set(channel, position);
     for (const frame of peer.frames) {
+      this.options.watch?.(frame);
       if (frame.type === "subscribed" && !frame.recovered) this.breaks++;
       if (frame.type !== "message" || frame.channel === undefined) continue;
       this.offsets.get(frame.channel)?.push(frame.offset ?? 0);

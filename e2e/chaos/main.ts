@@ -1,0 +1,44 @@
+/**
+ * `npm run chaos`: all storms, in full; `-- --short`: smaller and quicker; further words choose storms by what is in their names or systems.
+ * Prints a table, and ends with 1 where something promised was broken. LONGWIRE_SEED=... repeats a run.
+ */
+import { SCENARIOS, type Scenario } from "./scenarios.ts";
+import { FULL, type Outcome, runStorm, SHORT } from "./storm.ts";
+import { stopSystems } from "./systems.ts";
+import { tableOf } from "./table.ts";
+
+const args = process.argv.slice(2);
+const size = args.includes("--short") ? SHORT : FULL;
+const words = args.filter((word) => !word.startsWith("-")).map((word) => word.toLowerCase());
+const seed = Number(process.env["LONGWIRE_SEED"] || 1 + Math.floor(Math.random() * 2 ** 31));
+const isWanted = ({ name, system, times }: Scenario): boolean =>
+  words.length > 0
+    ? words.every((word) => `${system} ${name}`.toLowerCase().includes(word))
+    : !size.isShort || times[0] > 0;
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const outcomes: Outcome[] = [];
+let isBroken = false;
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => void stopSystems().then(() => process.exit(1)));
+say(`seed ${seed}: LONGWIRE_SEED=${seed} npm run chaos -- ${args.join(" ")} repeats this run`);
+for (const scenario of SCENARIOS.filter(isWanted)) {
+  const startedAt = performance.now();
+  say(`\n${scenario.system}: ${scenario.name}`);
+  try {
+    const outcome = await runStorm(scenario, size, seed);
+    if (outcome === undefined) say("  not possible on this machine: a network namespace is needed");
+    else {
+      outcomes.push(outcome);
+      isBroken ||= outcome.broken.length > 0;
+      for (const sentence of outcome.broken) say(`  BROKEN: ${sentence}`);
+      say(`  ${JSON.stringify(outcome.figures)}`);
+      say(`  ${JSON.stringify(outcome.report.codes)}`);
+    }
+  } catch (error) {
+    isBroken = true;
+    say(`  BROKEN: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  say(`  ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+}
+say(`\n${tableOf(outcomes)}\n\nseed ${seed}`);
+process.exit(isBroken ? 1 : 0);
