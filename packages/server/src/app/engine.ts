@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.ts";
 import { channelOptions } from "../core/channel-options.ts";
 import type { Settings } from "../core/settings.ts";
 import { openMemoryEngine } from "../engines/memory/engine.ts";
+import { connectRedisEngine, type RedisOptions } from "../engines/redis/engine.ts";
 import { openSqliteEngine } from "../engines/sqlite/engine.ts";
 import type { Sink } from "../ports/broker.ts";
 import type { Engine, EngineSettings } from "../ports/engine.ts";
@@ -30,12 +31,29 @@ export function engineSettingsOf(config: Config, settings: Settings): EngineSett
 
 /** Rejects with `StartupError` where what the engine needs cannot be reached. */
 export function prepareEngine(config: Config, clock: Clock, log: Logger): Promise<PreparedEngine> {
-  const { dataDir, sync } = config;
+  const { engine, dataDir, sync } = config;
+  if (engine === "redis") return connectRedisEngine(redisOptionsOf(config), clock, log);
   return Promise.resolve({
     open: (settings, sink) =>
-      config.engine === "memory"
+      engine === "memory"
         ? openMemoryEngine(settings, sink, clock)
         : openSqliteEngine({ dataDir, sync }, settings, sink, clock, log),
     abandon: () => Promise.resolve(),
   });
+}
+
+function redisOptionsOf(config: Config): RedisOptions {
+  return {
+    mode: config.redisMode,
+    urls: config.redisUrls,
+    master: config.redisMaster,
+    user: config.redisUser,
+    password: config.redisPassword,
+    sentinelUser: config.redisSentinelUser,
+    sentinelPassword: config.redisSentinelPassword,
+    database: config.redisDatabase,
+    caFile: config.redisCa,
+    prefix: config.redisPrefix,
+    waitReplicas: config.redisWaitReplicas,
+  };
 }

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from "../../base/clock.ts";
 import { type Address, Connection, type Target } from "./connection.ts";
 import { LinkFault, notSent, RedisRefusal } from "./failures.ts";
+import { allScripts } from "./link.ts";
 import { connectFault } from "./server-check.ts";
 
 const OPEN_MS = 2_000;
@@ -56,6 +57,7 @@ export class LinkNode {
     const connection = await this.#connect(target);
     this.#opening = connection;
     await this.deps.prepare(connection, target);
+    await Promise.all(allScripts().map(({ source }) => connection.send(["SCRIPT", "LOAD", source])));
     if (this.deps.waitReplicas > 0) this.#writer = await this.#connect(target);
     if (this.#closed || this.#opening !== connection) throw new Error("it was closed");
     this.#opening = undefined;

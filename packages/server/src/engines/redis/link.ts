@@ -17,8 +17,18 @@ export interface Script {
   readonly sha: string;
 }
 
+const SCRIPTS: Script[] = [];
+
+/** To be called while modules are loaded. */
 export function scriptOf(source: string): Script {
-  return { source, sha: hash("sha1", source, "hex") };
+  const script = { source, sha: hash("sha1", source, "hex") };
+  SCRIPTS.push(script);
+  return script;
+}
+
+/** All there are: a server is told of them before it is used, since one that it does not know would be carried out behind calls that were made after it. */
+export function allScripts(): readonly Script[] {
+  return SCRIPTS;
 }
 
 /** A message as it was published: bytes, since most are handed on without being read as a whole. */
