@@ -4,7 +4,7 @@ import { ReplyError } from "../../base/failures.ts";
 import { DEVICES_MAX, type StateStore } from "../../ports/state.ts";
 import { deviceUserOf } from "../state-rules.ts";
 import { orUnavailable } from "./answers.ts";
-import { channelKeys, keyOf } from "./keys.ts";
+import { keyOf } from "./keys.ts";
 import type { Link } from "./link.ts";
 import { ACKNOWLEDGE, ADD, NO_FINITE_SUM, NO_NUMBER } from "./state-scripts.ts";
 
@@ -52,9 +52,13 @@ export class RedisState implements StateStore {
     return orUnavailable(this.link.call(name, commandOf(name)));
   }
 
+  #metaOf(channel: string): string {
+    return keyOf(this.prefix, "m", channel);
+  }
+
   async position(channel: string, holder: string): Promise<Position | undefined> {
     const { field, device } = placeOf(holder);
-    const { meta } = channelKeys(this.prefix, channel);
+    const meta = this.#metaOf(channel);
     const text = await orUnavailable(this.link.call(meta, ["HGET", meta, field]));
     for (const line of typeof text === "string" ? text.split("\n") : []) {
       const [epoch = "", offset = "", ...rest] = line.split(" ");
@@ -65,11 +69,13 @@ export class RedisState implements StateStore {
 
   async acknowledge(channel: string, holder: string, position: Position): Promise<Position> {
     const { field, device } = placeOf(holder);
-    const { meta } = channelKeys(this.prefix, channel);
     // As long as a numbering lives after a use.
     const limits = [2 * this.positionTtlMs, DEVICES_MAX].map(String);
     const args = [field, device, position.epoch, String(position.offset), ...limits];
-    const [epoch, offset] = (await orUnavailable(this.link.run(ACKNOWLEDGE, [meta], args))) as [unknown, unknown];
+    const [epoch, offset] = (await orUnavailable(this.link.run(ACKNOWLEDGE, [this.#metaOf(channel)], args))) as [
+      unknown,
+      unknown,
+    ];
     return { epoch: String(epoch), offset: Number(offset) };
   }
 }
