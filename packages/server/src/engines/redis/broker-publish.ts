@@ -106,7 +106,7 @@ export class Publisher {
   ): Sent {
     const { settings, link, clock, mark } = this.deps;
     const { size, ttlMs } = settings.retentionOf(channel);
-    const names = [keys.meta, keys.origin, keys.names, keys.stream];
+    const names = [keys.meta, keys.origin, keys.names, keys.list];
     if (draft.key !== undefined) names.push(keys.idempotency + draft.key);
     const args = [
       newEpoch(),

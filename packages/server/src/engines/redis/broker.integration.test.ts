@@ -23,4 +23,3 @@ const open: OpenEngine = async (settings, sink) => {
 };
 
 brokerContract("redis", open, "its own");
-

@@ -5,7 +5,7 @@ import type { Logger } from "../../base/log.ts";
 import type { NameQuery } from "../../base/names.ts";
 import type { Broker, BrokerChannel, Draft, HistoryPage, HistoryQuery, Published, Sink } from "../../ports/broker.ts";
 import type { EngineSettings } from "../../ports/engine.ts";
-import { look, readHistory } from "./broker-history.ts";
+import { readHistory } from "./broker-history.ts";
 import { firstNames } from "./broker-names.ts";
 import { Publisher } from "./broker-publish.ts";
 import { type Followed, Watch } from "./broker-watch.ts";
@@ -15,8 +15,11 @@ import type { Link } from "./link.ts";
 import { readMessage } from "./messages.ts";
 import { DROP_NAME } from "./scripts.ts";
 
+/** Looks at a channel without reading anything. */
+const LOOK: HistoryQuery = { from: "latest", limit: 0, bytesMax: 0 };
+
 /** A numbering outlives what it numbers. */
-const STREAM_MARGIN_MS = 1_000;
+const LIST_MARGIN_MS = 1_000;
 
 export interface RedisBrokerDeps {
   readonly link: Link;
@@ -37,7 +40,7 @@ export class RedisBroker implements Broker {
   constructor(private readonly deps: RedisBrokerDeps) {
     const { positionTtlMs, retentionOf } = deps.settings;
     const lifeOf = (channel: string): number =>
-      Math.max(2 * positionTtlMs, retentionOf(channel).ttlMs + STREAM_MARGIN_MS);
+      Math.max(2 * positionTtlMs, retentionOf(channel).ttlMs + LIST_MARGIN_MS);
     this.#watch = new Watch({ ...deps, positionTtlMs, lifeOf });
     this.#publisher = new Publisher(deps);
   }
@@ -102,14 +105,14 @@ export class RedisBroker implements Broker {
 
   async history(channel: string, query: HistoryQuery): Promise<HistoryPage> {
     const { link, settings } = this.deps;
-    return await this.#known(
-      readHistory(link, this.#keysOf(channel), settings.retentionOf(channel), settings.positionTtlMs, query),
-    );
+    const read = readHistory(link, this.#keysOf(channel), settings.retentionOf(channel), settings.positionTtlMs, query);
+    const { top, reached, publications, more } = await this.#known(read);
+    return { top, reached, publications, more };
   }
 
   async clear(channel: string): Promise<void> {
-    const { stream } = this.#keysOf(channel);
-    await this.#known(this.deps.link.call(stream, ["XTRIM", stream, "MAXLEN", "=", "0"]));
+    const { list } = this.#keysOf(channel);
+    await this.#known(this.deps.link.call(list, ["UNLINK", list]));
   }
 
   async channels(query: NameQuery): Promise<BrokerChannel[]> {
@@ -130,8 +133,8 @@ export class RedisBroker implements Broker {
   async #describe(channel: string): Promise<BrokerChannel | undefined> {
     const { link, settings } = this.deps;
     const keys = this.#keysOf(channel);
-    const { top, kept, isNumbered } = await look(link, keys, settings.retentionOf(channel), settings.positionTtlMs);
-    if (isNumbered) return { channel, top, kept };
+    const look = await readHistory(link, keys, settings.retentionOf(channel), settings.positionTtlMs, LOOK);
+    if (look.isNumbered) return { channel, top: look.top, kept: look.kept };
     await link.run(DROP_NAME, [keys.names, keys.meta], [channel]);
     return undefined;
   }

@@ -14,9 +14,8 @@ const START_MS = 5_000;
 /** Channels followed again in one step. */
 const FOLLOW_STEP = 1_000;
 
-const PROBE = scriptOf(
-  "redis.call('SET', KEYS[1], '1', 'PX', '1000') return redis.call('XADD', KEYS[2], 'MAXLEN', '=', '0', '*', 'm', '')",
-);
+/** Something that needs memory, so that it is refused where a publication would be. */
+const PROBE = scriptOf("return redis.call('SET', KEYS[1], '1', 'PX', '1000')");
 
 export interface LinkDeps {
   readonly settings: LinkSettings;
@@ -148,7 +147,7 @@ export abstract class LinkCore implements Link, Route {
   #probe(key: string): void {
     const tag = /\{[^}]*\}/.exec(key)?.[0] ?? "";
     const { prefix } = this.settings;
-    this.run(PROBE, [`${prefix}${tag}:probe`, `${prefix}${tag}:probe:s`], []).then(
+    this.run(PROBE, [`${prefix}${tag}:probe`], []).then(
       () => {
         this.#refusal = undefined;
         this.tell();

@@ -1,8 +1,8 @@
 /**
- * What is said on the pub/sub channel of a channel, and in its stream. The first letter of a message is its kind; kinds that are not known here
+ * What is said on the pub/sub channel of a channel, and kept in its list. The first letter of a message is its kind; kinds that are not known here
  * are those of newer versions, and passed over.
  *
- *     p<epoch> <offset> <body>      a publication; `<body>` is also the field `m` of its entry in the stream, whose id has the offset
+ *     p<epoch> <offset> <body>      a publication; `<body>` is also what is kept
  *     j<member as JSON>             a person has come
  *     l<member as JSON>             a person has left
  *

@@ -74,39 +74,37 @@ local function numberingOf(meta, origin, master, now, ttl, fresh, field)
   return fresh, tonumber(found[2]), before, true, found[5]
 end
 
-local function timeOf(entry)
-  return tonumber(string.match(entry[2][2], '^%d+'))
+local function timeOf(body)
+  return tonumber(string.match(body, '^%d+'))
 end
 
--- Removes what is older than the retention allows. Entries without holes up to the top, so the first young one is found by halving.
-local function expire(stream, now, ttl)
-  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+-- Removes what is older than the retention allows; the first young one is found by halving.
+local function expire(list, now, ttl)
+  local first = redis.call('LINDEX', list, 0)
   if not first or timeOf(first) > now - ttl then return end
-  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-  local low, high = tonumber(string.match(first[1], '^%d+')), tonumber(string.match(last[1], '^%d+')) + 1
-  while high - low > 1 do
-    local middle = math.floor((low + high) / 2)
-    local entry = redis.call('XRANGE', stream, middle, middle, 'COUNT', 1)[1]
-    if entry and timeOf(entry) > now - ttl then high = middle else low = middle end
+  local old, young = 0, redis.call('LLEN', list)
+  while young - old > 1 do
+    local middle = math.floor((old + young) / 2)
+    if timeOf(redis.call('LINDEX', list, middle)) > now - ttl then young = middle else old = middle end
   end
-  redis.call('XTRIM', stream, 'MINID', '=', high)
+  redis.call('LTRIM', list, young, -1)
 end
 `;
 
 /**
  * Stores a publication and tells those who follow the channel.
  *
- * KEYS: meta, origin, names, stream, [idempotency key]
+ * KEYS: meta, origin, names, list, [idempotency key]
  * ARGV: fresh epoch, position ttl, size, ttl, 1 to keep it, publish command, pub/sub channel, tail, publisher, sequence, channel, digest, window, and to send
  * it again: age, known epoch, known offset
  * -> `ok` epoch offset receivers | `repeated` epoch offset receivers | `conflict` | `fenced` | `unknown`
  *
- * A publish whose answer was lost is sent again with a higher sequence. It is looked for in the stream first. What has surely not been stored is stored now,
+ * A publish whose answer was lost is sent again with a higher sequence. It is looked for in the list first. What has surely not been stored is stored now,
  * and from then on whatever comes late with a lower sequence, out of the buffers of the broken connection, is refused (field `f<publisher>`). It has surely
  * not been stored if all that was stored since it was first sent, `age` ago, is still there to be looked at.
  */
 export const STORE = scriptOf(`${COMMON}
-local meta, origin, names, stream, idempotency = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local meta, origin, names, list, idempotency = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local fresh, positionTtl, size, ttl, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local publish, messages, tail, publisher, sequence, channel = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11]
 local age = tonumber(ARGV[14])
@@ -130,20 +128,21 @@ local function search()
   -- A numbering that is not the one it was sent for: what has become of that one is not to be found out.
   if ARGV[15] ~= '' and not known then return nil, false end
   local sentAt = now - age
-  local id, start = string.match(tail, '^%S+'), (known or 0) + 1
-  local first
-  while true do
-    local entries = redis.call('XRANGE', stream, start, '+', 'COUNT', 100)
-    for _, entry in ipairs(entries) do
-      start = tonumber(string.match(entry[1], '^%d+')) + 1
-      first = first or {start - 1, timeOf(entry)}
-      if string.match(entry[2][2], '^%d+ (%S+)') == id then return start - 1 end
+  local id = string.match(tail, '^%S+')
+  local before = top - redis.call('LLEN', list)
+  local start = math.max(known or 0, before)
+  local first = start == before and redis.call('LINDEX', list, 0)
+  while start < top do
+    local bodies = redis.call('LRANGE', list, start - before, start - before + 99)
+    for _, body in ipairs(bodies) do
+      start = start + 1
+      if string.match(body, '^%d+ (%S+)') == id then return start end
     end
-    if #entries < 100 then break end
+    if #bodies == 0 then break end
   end
   if not keep then return nil, false end
   if not stored or top == known then return nil, true end
-  if first and (first[1] == (known or 0) + 1 or first[2] < sentAt) then return nil, true end
+  if before <= (known or 0) or first and timeOf(first) < sentAt then return nil, true end
   -- Nothing has been published there for longer than that.
   return nil, now - (life - redis.call('PTTL', meta)) < sentAt
 end
@@ -182,12 +181,12 @@ local body = now .. ' ' .. tail
 local offset = 0
 if keep then
   offset = top + 1
-  if not stored then redis.call('UNLINK', stream) end
+  -- Its last one has to be that of the top.
+  if size == 0 or not stored then redis.call('UNLINK', list) end
   if size > 0 then
-    -- By whole nodes of the stream, in a third of the time; readers leave out what is too much.
-    redis.call('XADD', stream, 'MAXLEN', '~', size, offset, 'm', body)
-    redis.call('PEXPIRE', stream, ttl)
-    if offset % 16 == 0 then expire(stream, now, ttl) end
+    if redis.call('RPUSH', list, body) > size then redis.call('LTRIM', list, -size, -1) end
+    redis.call('PEXPIRE', list, ttl)
+    if offset % 16 == 0 then expire(list, now, ttl) end
   end
   if stored then
     redis.call('HSET', meta, 't', offset)
@@ -226,14 +225,50 @@ return answer
 `);
 
 /**
- * What there is of a channel. KEYS: meta, origin, stream. ARGV: fresh epoch, position ttl, ttl
- * -> epoch, top, epochs before it, Redis's time, entries in the stream, 1 if it has a numbering
+ * A page of the history. KEYS: meta, origin, list.
+ * ARGV: fresh epoch, position ttl, size, ttl, `earliest` | `latest` | `after`, epoch, offset, 1 to go downwards, how many, and after how many bytes to stop
+ * -> epoch, top, offset of the first that is kept, 1 if it has a numbering, offset of the first on the page, bodies; for a position that is not
+ *    reached the first on the page is -1, and 0 where there is nothing in this direction
  */
-export const LOOK = scriptOf(`${COMMON}
+export const READ = scriptOf(`${COMMON}
+local list, size, from, count, bytes = KEYS[3], tonumber(ARGV[3]), ARGV[5], tonumber(ARGV[9]), tonumber(ARGV[10])
+local step = ARGV[8] == '1' and -1 or 1
 local now = clock()
 local epoch, top, before, stored = numberingOf(KEYS[1], KEYS[2], replid(), now, tonumber(ARGV[2]), ARGV[1])
-expire(KEYS[3], now, tonumber(ARGV[3]))
-return {epoch, top, before or '', now, redis.call('XLEN', KEYS[3]), stored and 1 or 0}
+expire(list, now, tonumber(ARGV[4]))
+local under = top - redis.call('LLEN', list)
+local first = math.max(under, top - size) + 1
+
+local function startOf()
+  if from == 'earliest' then return step == 1 and first or 0 end
+  if from == 'latest' then return step == 1 and 0 or top end
+  local offset, last = tonumber(ARGV[7]), nil
+  if ARGV[6] == epoch then last = top end
+  for other, its in string.gmatch(before or '', '(%S+):(%d+)') do
+    if ARGV[6] == other then last = tonumber(its) end
+  end
+  if not last or offset > last then return -1 end
+  local start = offset + step
+  if start < 1 or start > top then return 0 end
+  return start < first and -1 or start
+end
+
+local start = startOf()
+if start > 0 and (start < first or start > top) then start = 0 end
+local bodies, sum, next = {}, 0, start
+while start > 0 and #bodies < count and next >= first and next <= top and sum <= bytes do
+  -- As many as are likely to fit.
+  local wanted = #bodies == 0 and 8 or math.min(128, math.ceil((bytes - sum) / (sum / #bodies)) + 1)
+  wanted = math.min(wanted, count - #bodies)
+  local last = math.max(first, math.min(top, next + step * (wanted - 1)))
+  local found = redis.call('LRANGE', list, math.min(next, last) - under - 1, math.max(next, last) - under - 1)
+  for index = step == 1 and 1 or #found, step == 1 and #found or 1, step do
+    bodies[#bodies + 1] = found[index]
+    sum = sum + #found[index]
+  end
+  next = last + step
+end
+return {epoch, top, first, stored and 1 or 0, start, bodies}
 `);
 
 /** Drops a name from the index if its numbering is gone. KEYS: names, meta. ARGV: the name. */

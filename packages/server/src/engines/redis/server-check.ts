@@ -11,12 +11,11 @@ const OLDEST = 7;
  */
 const TRIAL = scriptOf(`
 local key, publish = KEYS[1], ARGV[1]
-local hash, stream, set, sorted = key .. ':h', key .. ':s', key .. ':u', key .. ':z'
+local hash, list, set, sorted = key .. ':h', key .. ':l', key .. ':u', key .. ':z'
 local commands = {
   {'SET', key, '1', 'PX', '1000'}, {'GET', key}, {'INCR', key}, {'PEXPIRE', key, '1000'}, {'PTTL', key}, {'EXISTS', key}, {'DEL', key}, {'UNLINK', key},
   {'HSET', hash, 'a', '1'}, {'HGET', hash, 'a'}, {'HMGET', hash, 'a', 'b'}, {'HGETALL', hash}, {'HLEN', hash}, {'HINCRBY', hash, 'a', '1'}, {'HDEL', hash, 'a'},
-  {'XADD', stream, 'MAXLEN', '=', '1', '1-0', 'm', 'x'}, {'XRANGE', stream, '-', '+', 'COUNT', '1'}, {'XREVRANGE', stream, '+', '-', 'COUNT', '1'},
-  {'XLEN', stream}, {'XTRIM', stream, 'MAXLEN', '=', '0'},
+  {'RPUSH', list, 'a'}, {'LLEN', list}, {'LINDEX', list, '0'}, {'LRANGE', list, '0', '1'}, {'LTRIM', list, '1', '-1'},
   {'SADD', set, 'a'}, {'SMEMBERS', set}, {'SREM', set, 'a'},
   {'ZADD', sorted, '0', 'a'}, {'ZRANGEBYLEX', sorted, '-', '+', 'LIMIT', '0', '1'}, {'ZRANGEBYSCORE', sorted, '-inf', '+inf', 'LIMIT', '0', '1'},
   {'ZRANDMEMBER', sorted, '1'}, {'ZSCORE', sorted, 'a'}, {'ZCARD', sorted}, {'ZREM', sorted, 'a'},
@@ -26,7 +25,7 @@ for _, command in ipairs(commands) do
   local answer = redis.pcall(unpack(command))
   if type(answer) == 'table' and answer.err then return {command[1], answer.err} end
 end
-redis.call('DEL', key, hash, stream, set, sorted)
+redis.call('DEL', key, hash, list, set, sorted)
 return false
 `);
 
