@@ -372,7 +372,7 @@ describe("the end", () => {
     const both = await oneOfEach();
     await server.publish("news", "kept");
     const pids = workersOf(server);
-    const { socket } = JSON.parse(readFileSync(join(server.dataDir, "supervisor"), "utf8")) as { socket: string };
+    const { socket } = JSON.parse(readFileSync(join(server.dataDir, "supervisor.lock"), "utf8")) as { socket: string };
     expect(existsSync(socket)).toBeTrue();
     server.kill("SIGTERM");
     expect(await server.exited).toBe(0);
@@ -410,7 +410,7 @@ describe("the end", () => {
     await start({ engine: "sqlite" });
     const [one] = await oneOfEach();
     const pids = workersOf(server);
-    const { socket } = JSON.parse(readFileSync(join(server.dataDir, "supervisor"), "utf8")) as { socket: string };
+    const { socket } = JSON.parse(readFileSync(join(server.dataDir, "supervisor.lock"), "utf8")) as { socket: string };
     process.kill(pids[0] ?? 0, "SIGSTOP");
     server.kill("SIGKILL");
     await server.exited;

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { StartupError } from "../../base/failures.ts";
 import { openLibrary } from "../../base/libc.ts";
 
-const FILE = "supervisor";
+const FILE = "supervisor.lock";
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;
