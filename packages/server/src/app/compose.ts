@@ -17,14 +17,21 @@ export interface Composition extends Omit<CoreParts, "reload"> {
   prepare(config: Config, settings: Settings): () => void;
 }
 
-export function compose(config: Config, settings: Settings, prepared: PreparedEngine, log: Logger): Composition {
+/** `workers`: how many processes there are of this server. */
+export function compose(
+  config: Config,
+  settings: Settings,
+  prepared: PreparedEngine,
+  log: Logger,
+  workers = 1,
+): Composition {
   const clock = systemClock;
   const turn = new Turn();
   const engineSettings = engineSettingsOf(config, settings);
   // Before anything is opened: keys that cannot be used keep the server from starting.
   const trust = new Trust(config, clock, log);
   let engine: Engine | undefined;
-  const hooks = new LiveHooks(config, clock, log);
+  const hooks = new LiveHooks(config, clock, log, workers);
   const core = createCore({
     settings,
     clock,

@@ -17,7 +17,7 @@ interface OpenHooks {
   stop(): void;
 }
 
-function openHooks(config: Config, clock: Clock, log: Logger): OpenHooks {
+function openHooks(config: Config, clock: Clock, log: Logger, workers: number): OpenHooks {
   const { hookUrl, hookSecret, hookTimeoutMs, hookConcurrencyMax, hookQueueMax, publicationBytesMax, depthMax } =
     config;
   if (hookUrl === undefined) return { hooks: {}, stop: () => undefined };
@@ -33,8 +33,8 @@ function openHooks(config: Config, clock: Clock, log: Logger): OpenHooks {
     clock,
     log,
     timeoutMs: hookTimeoutMs,
-    concurrencyMax: hookConcurrencyMax,
-    queueMax: hookQueueMax,
+    concurrencyMax: Math.ceil(hookConcurrencyMax / workers),
+    queueMax: Math.ceil(hookQueueMax / workers),
   });
   return { hooks: webhook({ asker, clock, depthMax }), stop: () => asker.stop() };
 }
@@ -50,7 +50,10 @@ const ROWS: readonly Row[] = [
   "publicationBytesMax",
 ];
 
-/** Hooks that a reload replaces. What has been asked already is answered by whom it was put to. */
+/**
+ * Hooks that a reload replaces. What has been asked already is answered by whom it was put to. `workers`: how many processes there are of this server; each asks
+ * its share at a time, since the backend has no more room for them together (SPEC.md, WK-8).
+ */
 export class LiveHooks {
   /** The object itself is read whenever there is something to ask. */
   readonly asked: Hooks = {};
@@ -61,9 +64,10 @@ export class LiveHooks {
     config: Config,
     private readonly clock: Clock,
     private readonly log: Logger,
+    private readonly workers = 1,
   ) {
     this.#config = config;
-    this.#open = openHooks(config, clock, log);
+    this.#open = openHooks(config, clock, log, workers);
     Object.assign(this.asked, this.#open.hooks);
   }
 
@@ -73,7 +77,7 @@ export class LiveHooks {
     // Answers that are remembered, and questions that wait, stay with what has not changed.
     if (ROWS.every((row) => config[row] === before[row])) return;
     const old = this.#open;
-    this.#open = openHooks(config, this.clock, this.log);
+    this.#open = openHooks(config, this.clock, this.log, this.workers);
     for (const name of ["connect", "subscribe", "publish"] as const) delete this.asked[name];
     Object.assign(this.asked, this.#open.hooks);
     // By then each has its answer or none.

@@ -47,7 +47,7 @@ export async function openHouse(config: Config, log: Logger, inherited?: Inherit
   const tls = readTls(config);
   const listeners = await planListeners(config, log);
   const planned = listeners.map((one, index) => ({ ...one, inherited: inherited?.tcp[index] }));
-  const parts = await composed(config, posture, log, inherited?.engine);
+  const parts = await composed(config, posture, log, inherited);
   const capacity = capacityOf(config, () => parts.connections(), systemClock, log, inherited?.workers);
   const house = new House(config, posture, tls, parts, capacity, log, inherited);
   try {
@@ -69,11 +69,11 @@ async function composed(
   config: Config,
   posture: Posture,
   log: Logger,
-  engine: PreparedEngine | undefined,
+  inherited: Inheritance | undefined,
 ): Promise<Composition> {
-  const prepared = engine ?? (await prepareEngine(config, systemClock, log));
+  const prepared = inherited?.engine ?? (await prepareEngine(config, systemClock, log));
   try {
-    return compose(config, settingsOf(config, posture, VERSION), prepared, log);
+    return compose(config, settingsOf(config, posture, VERSION), prepared, log, inherited?.workers);
   } catch (error) {
     await prepared.abandon();
     throw error;

@@ -42,6 +42,9 @@ export const SUITE = {
   nodes: Number(process.env["NODES"] || 1),
 } as const;
 
+/** How many processes, or gateways in place of them, answer for one server: of what each keeps to itself there may be so many. */
+export const PROCESSES = Math.max(SUITE.workers, SUITE.nodes);
+
 const DEFAULTS: Flags = {
   port: "0",
   "tcp-port": "0",
