@@ -21,6 +21,11 @@ const NEEDS = [
   { name: "socat", present: () => onPath("socat") },
   { name: "netcat-openbsd", present: () => onPath("nc.openbsd", "nc") },
   { name: "nginx", present: () => onPath("nginx") },
+  // For raw TCP in examples/cluster.
+  {
+    name: "libnginx-mod-stream",
+    present: () => process.platform !== "linux" || existsSync("/usr/lib/nginx/modules/ngx_stream_module.so"),
+  },
   // The server and its modules, without the service.
   { name: "apache2-bin", present: () => onPath("apache2") },
   { name: "haproxy", present: () => onPath("haproxy") },

@@ -182,8 +182,12 @@ function requestText(target: Target, { method, path, query, body }: Request, wis
   return `${method} ${path}?${query} HTTP/1.1\r\n${lines.join("")}\r\n${body ?? ""}`;
 }
 
-/** Takes the refusal out of an answer that is none of ours. */
+/** Takes the refusal out of an answer; a proxy before the server writes pages of its own. */
 function refusedBy(peer: Peer, body: string): void {
+  if (!body.startsWith("{")) {
+    peer.refused = -1;
+    return;
+  }
   const { error } = JSON.parse(body) as { error?: { code?: number } };
   peer.refused = error?.code ?? -1;
 }
