@@ -196,7 +196,7 @@ describe("what keeps it from starting", () => {
     }
   });
 
-  test("[ST-2] a second one on the same data", async () => {
+  test("[WK-11] [ST-2] a second one on the same data", async () => {
     await start();
     await refused({ "data-dir": server.dataDir }, "another Longwire is running on the data folder");
     await server.publish("news", "still here");
@@ -269,7 +269,7 @@ describe("[WK-3] a worker that dies", () => {
     await oneOfEach();
   }, 60_000);
 
-  test("by SIGTERM alone goes in order, when another is in its place", async () => {
+  test("[WK-12] by SIGTERM alone goes in order, when another is in its place", async () => {
     await start();
     const both = await oneOfEach();
     const [victim = 0] = workersOf(server);
@@ -319,7 +319,7 @@ describe("[WK-5] longwire reload", () => {
     expect(entriesOf(server, "worker died")).toEqual([]);
   }, 60_000);
 
-  test("reads the configuration anew; where it is wrong or settled, everything stays as it was", async () => {
+  test("[WK-10] reads the configuration anew; where it is wrong or settled, everything stays as it was", async () => {
     const file = join(mkdtempSync(join(tmpdir(), "longwire-reload-")), "longwire.toml");
     writeFileSync(file, "messageBytesMax = 1000\n");
     await start({ config: file, "connections-max": "" });
