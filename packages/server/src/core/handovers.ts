@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Session } from "./model.ts";
+import { isUnavailable } from "./peers.ts";
 
 /** How long it is remembered who was asked about, and who took it. */
 const MEMORY_MS = 10_000;
@@ -14,6 +15,9 @@ const CONFIRM_MS = 5000;
 /** After a node has died, a hundred thousand come at once: they are looked at a few at a time. */
 const CONFIRM_TICK_MS = 100;
 const CONFIRMED_PER_TICK = 200;
+
+/** So long after it did not answer a process is not waited for again. */
+const SILENCE_MS = 5000;
 
 /** A session that another process has asked about: it will come for it. */
 interface Offer {
@@ -37,6 +41,9 @@ export class Handovers {
   readonly #arriving = new Map<Session, Promise<unknown>>();
   /** The one due first is first. */
   #unconfirmed: Unconfirmed[] = [];
+  /** Until when a process is taken for silent. */
+  readonly #silences = new Map<string, number>();
+  readonly #probed = new Set<string>();
   #looking: Timer | undefined;
   #forgetting: Timer | undefined;
 
@@ -44,6 +51,35 @@ export class Handovers {
     private readonly clock: Clock,
     private readonly confirm: (session: Session, silent: string | undefined) => void,
   ) {}
+
+  /**
+   * Resolves to what the process answers; undefined: it is silent. When one has died, all its clients come before it counts as dead, and not each of them shall
+   * wait in vain: once it has not answered, one question at a time finds out whether it does again, and nobody waits for that.
+   */
+  async hear<T>(peer: string, ask: () => Promise<T>): Promise<T | undefined> {
+    if ((this.#silences.get(peer) ?? 0) <= this.clock.uptime()) return await this.#listen(peer, ask);
+    if (!this.#probed.has(peer)) {
+      this.#probed.add(peer);
+      void this.#listen(peer, ask)
+        .catch(() => undefined)
+        .finally(() => this.#probed.delete(peer));
+    }
+    return undefined;
+  }
+
+  async #listen<T>(peer: string, ask: () => Promise<T>): Promise<T | undefined> {
+    try {
+      const answer = await ask();
+      this.#silences.delete(peer);
+      return answer;
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      const now = this.clock.uptime();
+      for (const [other, until] of this.#silences) if (until <= now) this.#silences.delete(other);
+      this.#silences.set(peer, now + SILENCE_MS);
+      return undefined;
+    }
+  }
 
   /** Another process has been told what the session has. */
   offer(id: string): void {

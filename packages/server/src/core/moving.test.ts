@@ -453,6 +453,40 @@ describe("one that was lost", () => {
     expect(resumedOf(again)).toBe(false);
   });
 
+  test("[NB-3] of the clients of a silent process not each waits in vain, and it is asked again when it is heard", async () => {
+    const cluster = clusterOf(2);
+    const [here, there] = [cluster.house(0), cluster.house(1)];
+    const ids: string[] = [];
+    for (let n = 0; n < 50; n++) ids.push((await there.open()).handle.id);
+    const come = async (): Promise<unknown> => {
+      const page = arrive(here, ids.pop() as string);
+      await settle();
+      return resumedOf(page);
+    };
+    cluster.cut(1);
+    // The first of them waits.
+    expect(await come()).toBeUndefined();
+    await pass(cluster, ASK_MS);
+    const asked = cluster.asked.length;
+    for (let n = 0; n < 20; n++) {
+      expect(await come()).toBe(false);
+      await pass(cluster, 500, 500);
+    }
+    expect(cluster.asked.length - asked).toBeLessThanOrEqual(10_000 / ASK_MS + 1);
+    cluster.heal(1);
+    await pass(cluster, ASK_MS);
+    await come();
+    expect(await come()).toBe(true);
+    // It may have been silent long ago, and nobody has asked since.
+    cluster.cut(1);
+    expect(await come()).toBeUndefined();
+    await pass(cluster, ASK_MS);
+    cluster.heal(1);
+    await pass(cluster, 5000);
+    expect(await come()).toBe(true);
+    hasNoBugs(cluster);
+  });
+
   test("[CO-12] an id that nobody made asks nobody", async () => {
     const cluster = clusterOf(2);
     for (const id of ["x", "a".repeat(26), "../..", "__proto__"])

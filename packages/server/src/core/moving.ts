@@ -30,13 +30,10 @@ export async function askForLuggage(
   user: string | undefined,
 ): Promise<Elsewhere> {
   for (let hop = 0, asked = owner; hop < HOPS_MAX; hop++) {
-    let answer: LuggageAnswer;
-    try {
-      answer = await core.peers.ask(asked, "luggage", { session, user: user ?? null });
-    } catch (error) {
-      if (!isUnavailable(error)) throw error;
-      return { has: "silent", owner: asked };
-    }
+    const { peers, handovers } = core;
+    const peer = asked;
+    const answer = await handovers.hear(peer, () => peers.ask(peer, "luggage", { session, user: user ?? null }));
+    if (answer === undefined) return { has: "silent", owner: asked };
     if (answer.has === "luggage") return { has: "luggage", luggage: unpacked(answer.luggage), owner: asked };
     if (answer.has !== "moved") return { has: answer.has };
     if (answer.to === core.peers.self) break;
