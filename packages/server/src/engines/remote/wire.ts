@@ -13,7 +13,8 @@ const BLOCK_BYTES = 64 * 1024;
 /** What a wire needs of a socket. `write` returns how much was taken; less than 0 where nobody is there any more. */
 export interface WireSocket {
   write(bytes: Uint8Array): number;
-  end(): void;
+  /** Says that no more will come; the other end closes. The runtime's `end` would close at once, and what the other end has not read yet could be lost to it. */
+  shutdown(): void;
   terminate(): void;
 }
 
@@ -40,6 +41,7 @@ export class Wire {
   #queueBytes = 0;
   #isScheduled = false;
   #isEnding = false;
+  #isShut = false;
   #isClosed = false;
 
   constructor({ socket, turn, frameBytesMax, take, drained }: WireParts) {
@@ -131,7 +133,9 @@ export class Wire {
       this.#blockEnd = 0;
       if (left > 0) return;
     }
-    if (this.#isEnding && !this.#isClosed) this.#socket.end();
+    if (!this.#isEnding || this.#isShut || this.#isClosed) return;
+    this.#isShut = true;
+    this.#socket.shutdown();
   }
 
   #offer(bytes: Uint8Array): number {
