@@ -85,6 +85,11 @@ local function put(channel, session, sign, user, rest)
   redis.call('HSET', members, session, owner .. '\\n' .. user .. '\\n' .. rest)
   if not old then arrive(channel, session) end
   if oldUser == user then return end
+  -- What is put again was told when it was put: those who listen have not forgotten it.
+  if not old and sign == '=' then
+    countIn(channel, user)
+    return
+  end
   -- Counted in before the old entry is counted out: another session of the same person may be what is left.
   local comes = countIn(channel, user)
   if old and countOut(channel, oldUser) then tell(channel, '${EVENT_LETTERS.leave}', session, oldUser, oldRest) end
