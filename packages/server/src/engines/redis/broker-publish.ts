@@ -31,6 +31,9 @@ const ATTEMPTS = 128;
 /** Clocks of a master and of the replica that has taken over may differ so much: what seems to be from before a publish may be from after it. */
 const CLOCKS_DIFFER_MS = 5_000;
 
+/** Channels of which the last answer is remembered: publishes that are lost were sent after it. */
+const ANSWERS_MAX = 4_096;
+
 /** An own publication that is on its way, of a channel that is followed here. */
 interface Own {
   /** Where its message has come; with `keep: false`, the top at that time. */
@@ -68,6 +71,9 @@ export class Publisher {
   /** Channels of which publishes are being found out. Others wait, or they would overtake them. */
   readonly #lost = new Map<string, Promise<unknown>>();
 
+  /** Of channels that are not followed, in the order of their last answers. */
+  readonly #answered = new Map<string, Position>();
+
   constructor(private readonly deps: PublisherDeps) {}
 
   /** A message of a channel has come; `id` is that of its publication. Called after the sink has it. */
@@ -91,11 +97,21 @@ export class Publisher {
       if (status === "conflict") throw new ReplyError("conflict");
       if (status === "repeated") return { epoch, offset, repeated: true, followers };
       if (status !== "ok") throw notSent("it cannot be found out whether it was kept");
-      if (own !== undefined) await this.#handedOn(channel, own, { epoch, offset });
+      if (own === undefined) this.#remember(channel, { epoch, offset });
+      else await this.#handedOn(channel, own, { epoch, offset });
       return { epoch, offset, repeated: false, followers };
     } finally {
       this.#own.delete(id);
     }
+  }
+
+  #remember(channel: string, position: Position): void {
+    if (!this.#answered.delete(channel) && this.#answered.size >= ANSWERS_MAX)
+      for (const oldest of this.#answered.keys()) {
+        this.#answered.delete(oldest);
+        break;
+      }
+    this.#answered.set(channel, position);
   }
 
   #request(
@@ -138,11 +154,10 @@ export class Publisher {
   /** One after the other per channel, in the order in which they were called. */
   async #inTurn(sent: Sent): Promise<Answer> {
     const { channel, own, followed } = sent;
-    // Now, before messages come on another connection: all that has been seen is from before this one, unless it is itself.
-    const seen = own?.seen ?? followed?.seen;
-    const known = seen === undefined ? undefined : { ...seen, offset: seen.offset - (own?.seen === undefined ? 0 : 1) };
-    const before = this.#lost.get(channel) ?? Promise.resolve();
-    const found = before.then(() => this.#findOut(sent, known));
+    // Now, before anything comes on another connection: all that has been seen is from before this one, unless it is itself.
+    const before = own?.seen === undefined ? (followed?.seen ?? this.#answered.get(channel)) : oneLess(own.seen);
+    const queue = this.#lost.get(channel) ?? Promise.resolve();
+    const found = queue.then(() => this.#findOut(sent, before));
     const settled = found.catch(() => undefined);
     this.#lost.set(channel, settled);
     try {
@@ -187,4 +202,8 @@ export class Publisher {
       };
     });
   }
+}
+
+function oneLess({ epoch, offset }: Position): Position {
+  return { epoch, offset: offset - 1 };
 }

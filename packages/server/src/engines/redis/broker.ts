@@ -59,9 +59,10 @@ export class RedisBroker implements Broker {
     const known = followed.get(channel);
     const entry = known ?? { channel, keys: this.#keysOf(channel), seen: undefined, heard: true };
     try {
-      // Both in one turn: the top is read behind the subscription, so nothing can come between them.
-      const following = known === undefined ? this.#follow(entry) : undefined;
-      const [[top]] = await Promise.all([this.#watch.tops([entry], true), following]);
+      // Both in one turn: usually the top is read behind the subscription, so nothing can come between them.
+      const following = known === undefined ? this.#follow(entry) : true;
+      const [tops, isBehind] = await Promise.all([this.#watch.tops([entry], true), following]);
+      const [top] = isBehind ? tops : await this.#watch.tops([entry], false);
       if (top === undefined) throw new Error("no top was read");
       return top;
     } catch (error) {
@@ -70,7 +71,7 @@ export class RedisBroker implements Broker {
     }
   }
 
-  #follow(entry: Followed): Promise<void> {
+  #follow(entry: Followed): Promise<boolean> {
     const { channel, keys } = entry;
     this.#watch.followed.set(channel, entry);
     return this.deps.link.follow(keys.messages, (message) => this.#received(entry, message));

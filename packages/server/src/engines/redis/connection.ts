@@ -37,6 +37,13 @@ export interface ConnectionEvents {
   ended(reason: string): void;
 }
 
+/** Of a connection that only asks. */
+export const NO_EVENTS: ConnectionEvents = {
+  message: () => undefined,
+  unfollowed: () => undefined,
+  ended: () => undefined,
+};
+
 /** What a connection may have on its way: more waits for nothing but trouble. */
 const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -136,7 +143,8 @@ export class Connection {
     if (this.#ended) return Promise.reject(notSent("the connection is gone"));
     const text = encode(command);
     const bytes = text.length + COMMAND_BYTES;
-    if (this.#queuedBytes + bytes > QUEUED_BYTES_MAX && this.#queuedBytes > 0)
+    // Subscriptions are bounded by those who want them, and all come at once when a connection is back.
+    if (channel === undefined && this.#queuedBytes > 0 && this.#queuedBytes + bytes > QUEUED_BYTES_MAX)
       return Promise.reject(notSent("too much is on its way"));
     this.#queuedBytes += bytes;
     if (this.#unwritten.length === 0) this.#turn.atEnd(() => this.#flush());

@@ -21,11 +21,10 @@ export interface Route {
   senderOf(slot: number): Send;
   /** For `ASK`: the server at this address, for one command. */
   asked(address: string): Send;
-  /** The slots are elsewhere: look again. Resolves when it is known. */
-  moved(): Promise<void>;
+  /** The slot is there now. */
+  redirected(slot: number, address: string): void;
   /** Redis refused because of its state; `key` is one that it refused. */
   refused(state: string, key: string, refusal: RedisRefusal): void;
-  accepted(): void;
   /** Why there is no sender. */
   readonly fault: string | undefined;
 }
@@ -50,7 +49,7 @@ interface Lane {
   held: Call[] | null;
   inFlight: number;
   /** What has to be done before they go on. */
-  remedy: "nothing" | "pause" | "look";
+  remedy: "nothing" | "pause";
   /** To be sent again, ahead of those held. */
   again: Call[];
 }
@@ -102,13 +101,12 @@ export class Calls {
     send(command, call.durable).then(
       (answer) => {
         lane.inFlight--;
-        this.route.accepted();
         call.resolve(answer);
         this.#leave(slot, lane);
       },
       (error: unknown) => {
         lane.inFlight--;
-        if (!(error instanceof RedisRefusal && this.#sendAgain(lane, call, error)))
+        if (!(error instanceof RedisRefusal && this.#sendAgain(slot, lane, call, error)))
           call.reject(this.#failure(call, error));
         this.#leave(slot, lane);
       },
@@ -123,11 +121,14 @@ export class Calls {
   }
 
   /** Whether the refusal means that the call is to be sent again; if that was done often enough, it is told so. */
-  #sendAgain(lane: Lane, call: Call, { word, message }: RedisRefusal): boolean {
+  #sendAgain(slot: number, lane: Lane, call: Call, { word, message }: RedisRefusal): boolean {
     if (word === "NOSCRIPT") call.whole = true;
     else if (word === "ASK") call.asks = message.split(" ")[2];
-    else if (word === "MOVED") lane.remedy = "look";
-    else if (word === "TRYAGAIN") lane.remedy = lane.remedy === "look" ? "look" : "pause";
+    else if (word === "MOVED") {
+      // The other one may have to be connected to first.
+      lane.remedy = "pause";
+      this.route.redirected(slot, message.split(" ")[2] ?? "");
+    } else if (word === "TRYAGAIN") lane.remedy = "pause";
     else return false;
     if (call.tries >= TRIES_MAX) {
       call.reject(notSent(`its keys are on their way to another server (${word})`));
@@ -149,7 +150,6 @@ export class Calls {
     lane.remedy = "nothing";
     const goOn = (): void => this.#goOn(slot, lane);
     if (remedy === "nothing") goOn();
-    else if (remedy === "look") this.route.moved().then(goOn, goOn);
     else this.clock.after(PAUSE_MS, goOn);
   }
 

@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../../base/clock.ts";
 import { StartupError } from "../../base/failures.ts";
 import type { Logger } from "../../base/log.ts";
 import type { Connection } from "./connection.ts";
-import { type LinkFault, notSent, type RedisRefusal } from "./failures.ts";
+import { type LinkFault, notSent, RedisRefusal, stateOf } from "./failures.ts";
 import { type Link, type LinkSettings, type Listener, type Script, scriptOf } from "./link.ts";
 import { Calls, type Route, type Send } from "./link-calls.ts";
 import type { LinkNode } from "./link-node.ts";
@@ -11,8 +11,9 @@ import type { LinkNode } from "./link-node.ts";
 const TICK_MS = 1_000;
 /** How long the start waits for what may still come. */
 const START_MS = 5_000;
-/** Channels followed again in one step. */
-const FOLLOW_STEP = 1_000;
+/** A slot that moves takes its channels along. */
+const FOLLOW_TRIES_MAX = 40;
+const FOLLOW_PAUSE_MS = 50;
 
 /** Something that needs memory, so that it is refused where a publication would be. */
 const PROBE = scriptOf("return redis.call('SET', KEYS[1], '1', 'PX', '1000')");
@@ -52,7 +53,7 @@ export abstract class LinkCore implements Link, Route {
   /** Why some node cannot be used. */
   protected abstract readonly awayFault: LinkFault | undefined;
   abstract asked(address: string): Send;
-  abstract moved(): Promise<void>;
+  abstract redirected(slot: number, address: string): void;
 
   run(script: Script, keys: readonly string[], args: readonly string[], durable = false): Promise<unknown> {
     return this.#calls.run(script, keys, args, durable);
@@ -65,16 +66,35 @@ export abstract class LinkCore implements Link, Route {
   senderOf(slot: number): Send {
     const node = this.nodeOf(slot);
     if (node?.connection === undefined) return undefined;
-    return (command, durable) => (durable ? node.sendDurably(command) : node.send(command));
+    return (command, durable) => node.send(command, { durable });
   }
 
-  async follow(channel: string, listener: Listener): Promise<void> {
+  async follow(channel: string, listener: Listener): Promise<boolean> {
     this.followed.set(channel, listener);
     try {
-      await this.followAt(this.nodeOf(this.slotOf(channel))?.connection, channel);
+      for (let tries = 0; ; tries++) {
+        const refusal = await this.#tryFollow(channel);
+        if (refusal === undefined) return tries === 0;
+        if (tries === FOLLOW_TRIES_MAX) throw notSent(`it cannot be followed at the moment (${refusal.word})`);
+        await new Promise<void>((resolve) => this.clock.after(FOLLOW_PAUSE_MS, resolve));
+      }
     } catch (error) {
       if (this.followed.get(channel) === listener) this.followed.delete(channel);
       throw error;
+    }
+  }
+
+  /** Resolves to a refusal after which it may be tried again. */
+  async #tryFollow(channel: string): Promise<RedisRefusal | undefined> {
+    const slot = this.slotOf(channel);
+    try {
+      await this.followAt(this.nodeOf(slot)?.connection, channel);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof RedisRefusal)) throw error;
+      if (error.word === "MOVED") this.redirected(slot, error.message.split(" ")[2] ?? "");
+      else if (stateOf(error) === undefined && error.word !== "TRYAGAIN") throw error;
+      return error;
     }
   }
 
@@ -95,12 +115,9 @@ export abstract class LinkCore implements Link, Route {
     this.#returned.push(listener);
   }
 
-  /** Follows again what belongs there, in steps: the first one is sent at once. */
+  /** Follows again what belongs there. All in one turn: calls are behind it. */
   protected async followAgain(connection: Connection, channels: readonly string[]): Promise<void> {
-    for (let start = 0; start < channels.length; start += FOLLOW_STEP) {
-      const step = channels.slice(start, start + FOLLOW_STEP).filter((channel) => this.followed.has(channel));
-      await Promise.all(step.map((channel) => this.followAt(connection, channel)));
-    }
+    await Promise.all(channels.map((channel) => this.followAt(connection, channel)));
   }
 
   protected tellReturn(): void {
@@ -123,10 +140,6 @@ export abstract class LinkCore implements Link, Route {
     if (refusal.word === "READONLY")
       this.nodeOf(this.slotOf(key))?.lose("Redis is a replica now, its master is looked for");
     this.tell();
-  }
-
-  accepted(): void {
-    // Only a write says that writes are taken again: `#probe`.
   }
 
   /** Once per change: a fault that every call meets is one line in the log. */

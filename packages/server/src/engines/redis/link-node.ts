@@ -1,7 +1,7 @@
 /** One server that is to be connected to for as long as it is wanted: opens the connection, opens it again when it breaks. */
 import type { Clock, Timer } from "../../base/clock.ts";
 import { type Address, Connection, type Target } from "./connection.ts";
-import { LinkFault, notSent, RedisRefusal } from "./failures.ts";
+import { LinkFault, notSent } from "./failures.ts";
 import { allScripts } from "./link.ts";
 import { connectFault } from "./server-check.ts";
 
@@ -35,7 +35,7 @@ export class LinkNode {
   #retryMs = RETRY_MIN_MS;
   #closed = false;
   /** The `WAIT` that will follow what is being sent in this turn. */
-  #replicated: Promise<unknown> | undefined;
+  #waiting: Promise<unknown> | undefined;
 
   constructor(private readonly deps: NodeDeps) {}
 
@@ -102,24 +102,24 @@ export class LinkNode {
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
   }
 
-  send(command: readonly string[]): Promise<unknown> {
-    return this.connection?.send(command) ?? Promise.reject(notSent("Redis is away"));
+  /** `durable`: resolves when the replicas that are asked for have it. `asking`: for a slot that is on its way here. */
+  send(command: readonly string[], { durable = false, asking = false } = {}): Promise<unknown> {
+    const connection = durable ? (this.#writer ?? this.connection) : this.connection;
+    if (connection === undefined) return Promise.reject(notSent("Redis is away"));
+    if (asking) connection.send(["ASKING"]).catch(() => undefined);
+    const sent = connection.send(command);
+    return connection === this.#writer ? this.#replicated(connection, sent) : sent;
   }
 
-  /** Resolves when the replicas that are asked for have it. */
-  async sendDurably(command: readonly string[]): Promise<unknown> {
-    const writer = this.#writer;
-    if (writer === undefined) return this.send(command);
-    const sent = writer.send(command);
-    // One for all of this turn: it stands behind the last of them.
-    this.#replicated ??= Promise.resolve().then(() => this.#wait(writer));
-    const replicated = this.#replicated;
-    const [answer] = await Promise.all([sent, replicated]);
+  async #replicated(writer: Connection, sent: Promise<unknown>): Promise<unknown> {
+    // One `WAIT` for all of this turn: it stands behind the last of them.
+    this.#waiting ??= Promise.resolve().then(() => this.#wait(writer));
+    const [answer] = await Promise.all([sent, this.#waiting]);
     return answer;
   }
 
   async #wait(writer: Connection): Promise<void> {
-    this.#replicated = undefined;
+    this.#waiting = undefined;
     const { waitReplicas } = this.deps;
     const count = await writer.send(["WAIT", String(waitReplicas), String(WAIT_MS)]);
     if (!(Number(count) >= waitReplicas))
@@ -141,9 +141,4 @@ export class LinkNode {
 
 export function nameOf({ host, port }: Address): string {
   return `Redis at ${host.includes(":") ? `[${host}]` : host}:${port}`;
-}
-
-/** A replica where the master was: it is looked for again. */
-export function isDemotion(error: unknown): boolean {
-  return error instanceof RedisRefusal && error.word === "READONLY";
 }

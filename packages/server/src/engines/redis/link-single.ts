@@ -106,8 +106,8 @@ export class SingleLink extends LinkCore {
     return undefined;
   }
 
-  moved(): Promise<void> {
-    return Promise.resolve();
+  redirected(): void {
+    throw new Error("a single server has sent us elsewhere");
   }
 
   override close(): Promise<void> {

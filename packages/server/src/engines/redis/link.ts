@@ -42,10 +42,10 @@ export interface Link {
   /** What publishes here: `SPUBLISH` on Cluster, where the channel has to share the hash tag of the script's keys. */
   readonly publishCommand: "PUBLISH" | "SPUBLISH";
   /**
-   * Resolves when Redis has confirmed it; calls made after this one are carried out behind it. One listener per channel: a second one takes its
+   * Resolves when Redis has confirmed it, to whether calls made after this one are carried out behind it: on a Cluster it may be sent elsewhere first. One listener per channel: a second one takes its
    * place. It is followed until `unfollow`, again by itself when the connection comes back; if it rejects, it is not followed.
    */
-  follow(channel: string, listener: Listener): Promise<void>;
+  follow(channel: string, listener: Listener): Promise<boolean>;
   unfollow(channel: string): void;
   /** Messages may have been lost, or another server answers: all that is followed has been followed again, look for holes now. */
   onReturn(listener: () => void): void;
