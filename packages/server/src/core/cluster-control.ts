@@ -21,10 +21,11 @@ import type {
   UserSummary,
   UserView,
 } from "../ports/control.ts";
-import { PEER_LENGTH } from "../ports/node-bus.ts";
 import type { CoreControl } from "./control.ts";
 import type { Core } from "./deps.ts";
+import { makerOf } from "./moving.ts";
 import { isUnavailable, type OfSession, type Peers, type SessionMethod } from "./peers.ts";
+import { readRecord } from "./resume.ts";
 import type { Roster } from "./roster.ts";
 
 type SessionData = { readonly [key: string]: Json };
@@ -224,25 +225,36 @@ export class ClusterControl implements Control {
     if (isHere() || this.#peers.isAlone) return await here();
     const ask = async (peer: string): Promise<Result> =>
       (await this.#peers.ask(peer, "ofSession", { method, parameters: parameters as readonly Json[] })) as Result;
-    const maker = session.slice(-PEER_LENGTH);
+    const asked = new Set<string>();
     let failure: unknown;
-    if (this.#peers.others.includes(maker)) {
+    for (const likely of this.#likely(session)) {
       try {
-        return await ask(maker);
+        const peer = await likely();
+        if (peer === undefined || asked.has(peer) || !this.#peers.others.includes(peer)) continue;
+        asked.add(peer);
+        return await ask(peer);
       } catch (error) {
         // One that does not answer may have lost it to another one.
         if (!isUnavailable(error) && !isNotFound(error)) throw error;
-        failure = error;
+        if (!isUnavailable(failure)) failure = error;
       }
     }
     const { answers, peers, missing } = await this.#peers.askAll("holding", { session });
     const holder = peers[answers.indexOf(true)];
     // It has it and could not do it: asking twice would not help.
-    if (holder === maker && isUnavailable(failure)) throw failure;
+    if (holder !== undefined && asked.has(holder) && isUnavailable(failure)) throw failure;
     if (holder !== undefined) return await ask(holder);
     // It may have been taken up here meanwhile.
     if (isHere() || (missing === 0 && !isUnavailable(failure))) return await here();
     throw new ReplyError("unavailable", "the session may be connected to a process that does not answer");
+  }
+
+  /** Who most likely has the session: the process that made it, without a look into the store, and the one that the store names. */
+  #likely(session: string): (() => Promise<string | undefined>)[] {
+    const maker = makerOf(session);
+    const byId = (): Promise<string> => Promise.resolve(maker);
+    const byRecord = async (): Promise<string | undefined> => (await readRecord(this.core, session))?.at;
+    return this.core.handovers.isSilent(maker) ? [byRecord, byId] : [byId, byRecord];
   }
 }
 

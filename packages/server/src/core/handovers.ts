@@ -57,7 +57,7 @@ export class Handovers {
    * wait in vain: once it has not answered, one question at a time finds out whether it does again, and nobody waits for that.
    */
   async hear<T>(peer: string, ask: () => Promise<T>): Promise<T | undefined> {
-    if ((this.#silences.get(peer) ?? 0) <= this.clock.uptime()) return await this.#listen(peer, ask);
+    if (!this.isSilent(peer)) return await this.#listen(peer, ask);
     if (!this.#probed.has(peer)) {
       this.#probed.add(peer);
       void this.#listen(peer, ask)
@@ -65,6 +65,11 @@ export class Handovers {
         .finally(() => this.#probed.delete(peer));
     }
     return undefined;
+  }
+
+  /** Whether it did not answer lately. */
+  isSilent(peer: string): boolean {
+    return (this.#silences.get(peer) ?? 0) > this.clock.uptime();
   }
 
   async #listen<T>(peer: string, ask: () => Promise<T>): Promise<T | undefined> {

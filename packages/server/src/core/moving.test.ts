@@ -320,6 +320,24 @@ describe("one that is connected to another process", () => {
     hasNoBugs(cluster);
   });
 
+  test("[NB-2] that has gone on elsewhere is found by its maker's word and the store's, without asking everybody or waiting for the dead", async () => {
+    const cluster = clusterOf(4);
+    const first = await cluster.house(1).open();
+    const { id } = first.handle;
+    await cluster.house(2).open({ session: id });
+    await cluster.house(0).control.putSessionData(id, { a: 1 });
+    expect(namesAsked(cluster).slice(2)).toEqual(["ofSession 0 1", "ofSession 0 2"]);
+    cluster.cut(1);
+    // Somebody else has waited for it in vain.
+    const other = arrive(cluster.house(0), `${"a".repeat(20)}${id.slice(20)}`);
+    await settle();
+    cluster.clock.advance(ASK_MS);
+    await settle();
+    expect(resumedOf(other)).toBe(false);
+    expect(await cluster.house(0).control.sessionData(id)).toEqual({ a: 1 });
+    expect(namesAsked(cluster).at(-1)).toBe("ofSession 0 2");
+  });
+
   test("[NB-3] its client leaves before it is here: it can be resumed all the same, as it was last", async () => {
     const cluster = clusterOf(2);
     const [here, there] = [cluster.house(0), cluster.house(1)];
