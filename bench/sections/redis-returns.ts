@@ -17,6 +17,7 @@ const CHANNELS = CLIENTS / 4;
 const MISSED = 10;
 const SETTLE_MS = 1500;
 const BATCH = 1000;
+const CUT_MS = 5000;
 
 interface Taken {
   readonly seconds: number;
@@ -27,8 +28,12 @@ interface Taken {
   readonly amiss: number;
 }
 
+interface Hole extends Taken {
+  readonly cutMs: number;
+}
+
 export async function runRedisReturns(bench: Bench): Promise<void> {
-  const holes: Taken[] = [];
+  const holes: Hole[] = [];
   const storms: (Taken & { readonly half: number; readonly late: number })[] = [];
   for (let round = 1; round <= bench.options.rounds; round++) {
     bench.report.say(`redis, coming back, round ${round} of ${bench.options.rounds}`);
@@ -89,7 +94,7 @@ async function measured(
   };
 }
 
-async function measureHole(bench: Bench): Promise<Taken> {
+async function measureHole(bench: Bench): Promise<Hole> {
   const redis = await startRedis(bench);
   let way = await startBalancer([redis.port]);
   const { port } = way;
@@ -98,8 +103,10 @@ async function measureHole(bench: Bench): Promise<Taken> {
   const clients = await clientsOf(bench, cutOff);
   await Bun.sleep(SETTLE_MS);
   await way.stop();
+  const cutAt = performance.now();
   await publishAll(publisher);
   await clients.expect(MISSED);
+  await Bun.sleep(Math.max(0, CUT_MS - (performance.now() - cutAt)));
   const taken = await measured(redis, cutOff.child.pid, async () => {
     way = await startBalancer([redis.port], port);
     const begun = performance.now();
@@ -113,7 +120,7 @@ async function measureHole(bench: Bench): Promise<Taken> {
   for (const { child } of [cutOff, publisher]) await bench.children.stop(child);
   await way.stop();
   await bench.children.stop(redis.child);
-  return taken;
+  return { ...taken, cutMs: CUT_MS };
 }
 
 async function measureStorm(bench: Bench): Promise<Taken & { half: number; late: number }> {
@@ -141,10 +148,10 @@ async function measureStorm(bench: Bench): Promise<Taken & { half: number; late:
   return { ...taken, ...times };
 }
 
-function sayHole(bench: Bench, found: readonly Taken[]): void {
-  const of = (value: (taken: Taken) => number): number => median(found.map(value));
-  // All of it was published while the way was cut, and nothing comes meanwhile.
-  const load = { publicationsPerSecond: MISSED / 100_000, cutMs: 100_000_000, historySize: 100 };
+function sayHole(bench: Bench, found: readonly Hole[]): void {
+  const of = (value: (hole: Hole) => number): number => median(found.map(value));
+  const cutMs = of((hole) => hole.cutMs);
+  const load = { publicationsPerSecond: MISSED / (cutMs / 1000), cutMs, historySize: 100 };
   const shape = { channelsPerNode: CHANNELS, subscribersPerChannel: CLIENTS / CHANNELS, followers: 2, nodes: 2 };
   const simulated = simulateHole({ ...HOLE, ...shape, ...load }, 1);
   const seconds = of((taken) => taken.seconds);

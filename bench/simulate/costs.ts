@@ -1,6 +1,6 @@
 /**
  * What things cost, as measured on one machine (2 cores, Linux 6.18, Bun 1.4.4, Redis 7.0.15, loopback). Everything in the simulation that is no
- * rule of the software itself stands here. `npm run bench` takes them anew; sections in brackets.
+ * rule of the software itself stands here. `npm run bench` takes them anew, sections in brackets, and `bench/redis-costs.bench.ts`.
  */
 
 /** Of a process that serves clients, in microseconds of its core. */
@@ -11,12 +11,12 @@ export const NODE = {
   subscribeUs: 11,
   /** A publication that a client missed, read and sent in a replay [storm]. */
   replayUs: 3,
-  /** A publication that arrives over HTTP, under load: 55,941 a second [publish, sqlite]. */
-  publishUs: 18,
+  /** A publication that arrives over HTTP, under load, and goes to Redis [redis]; with sqlite 18 us [publish]. */
+  publishUs: 35,
   /** What it costs to wake up for a lone one: 0.23 ms at 100/s less what it costs under load [fanout]. */
   wakeUs: 210,
-  /** A publication that arrives by Redis for local subscribers: read, decoded, framed [redis]. */
-  receiveUs: 12,
+  /** A publication that arrives by Redis for local subscribers: read, decoded, framed [redis-costs: publish with followers]. */
+  receiveUs: 4,
   /** An idle client: pings, timers; a ping of 25 s costs about one small write and one read [memory]. */
   heartbeatUs: 8,
 } as const;
@@ -30,21 +30,22 @@ export const DELIVERY_US: readonly (readonly [perSecond: number, us: number])[] 
   [1000, 1],
 ];
 
-/** Of Redis, in microseconds of its core, when it has more than one thing to do [redis; scripts like the engine's, pipelined by 64]. */
+/** Of Redis, in microseconds of its core, when it has more than one thing to do. */
 export const REDIS = {
-  /** The script of a publish: number, entry, trim, expiry, message. */
-  publishUs: 8,
-  /** Each node that follows the channel: the message is written to its connection. */
-  followerUs: 0.6,
-  /** A history read, and each publication in it. */
-  historyUs: 7,
-  historyEntryUs: 2.5,
-  /** How far a channel has come. */
-  topUs: 1.2,
-  subscribeUs: 1.6,
-  /** What a client's session takes at its coming: its record, its user's count, its presence. */
-  sessionUs: 12,
-  /** What it costs to wake up for a lone command: 48 us for a publish alone, 7.3 us in a row. */
+  /** The script of a publish: key, number, entry, trim, expiry, message [redis-costs]. */
+  publishUs: 18.7,
+  /** Each node that follows the channel: the message is written to its connection [redis-costs]. */
+  followerUs: 0.4,
+  /** A history read, and each publication in it [redis-costs]. */
+  historyUs: 10.4,
+  historyEntryUs: 0.57,
+  /** How far a channel has come, asked in scripts of a hundred. */
+  topUs: 2,
+  /** The first client of a channel on a node: pub/sub and the top [redis-costs]. */
+  subscribeUs: 11,
+  /** What a client's session takes at its coming: its record, its user's count, its presence [redis-costs: get, set, add, put]. */
+  sessionUs: 24,
+  /** What it costs to wake up for a lone command: 48 us for a publish alone that takes 7 us in a row. */
   wakeUs: 40,
 } as const;
 
@@ -56,10 +57,10 @@ export const BYTES = {
   /** A connection with one channel, and with six [memory]. */
   connection: 3800,
   channelOfConnection: 300,
-  /** The record, count and presence of a session in Redis. */
-  redisSession: 600,
-  /** A channel in Redis that has kept something: a stream begins with a block of 4 KB. */
-  redisChannel: 4500,
+  /** A channel in Redis with its first publication; each further one takes what its data has [redis-costs]. */
+  redisChannel: 770,
+  /** The record, count and presence of a session in Redis [redis-costs]. */
+  redisSession: 570,
 } as const;
 
 /** What a machine has. */

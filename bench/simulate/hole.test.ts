@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HOLE, simulateHole } from "./hole.ts";
+import { HOLE, noticedMs, simulateHole } from "./hole.ts";
 
 const SMALL = { ...HOLE, nodes: 3, channelsPerNode: 100, publicationsPerSecond: 1 };
 
@@ -34,4 +34,8 @@ test("many that were cut off together share Redis, and take longer for it", () =
   expect(all.reads).toBeWithin(35 * one.reads, 45 * one.reads);
   expect(all.allWholeMs).toBeGreaterThan(2 * one.allWholeMs);
   expect(all.breaksFirst).toBe("Redis");
+});
+
+test("a node tries again after pauses that double up to a second", () => {
+  expect([50, 51, 150, 350, 750, 1550, 1551, 2550].map(noticedMs)).toEqual([0, 99, 0, 0, 0, 0, 999, 0]);
 });

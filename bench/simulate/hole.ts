@@ -43,8 +43,11 @@ export interface HoleFigures {
 /** A read for a hole: PAGE of core/mending.ts. */
 const PAGE = 500;
 const PAGE_BYTES = 256 * 1024;
-/** Commands of one turn go together. */
-const BATCH = 500;
+/** Channels asked about in one script (engines/redis/broker-watch.ts). */
+const BATCH = 100;
+/** When a node that has lost Redis tries again: after 50 ms, then after twice as long, a second at most (engines/redis/link-node.ts). */
+const RETRY_MIN_MS = 50;
+const RETRY_MAX_MS = 1000;
 const NODES_SIMULATED_MAX = 4;
 
 export const HOLE: Hole = {
@@ -99,7 +102,7 @@ export function simulateHole(hole: Hole, seed: number): HoleFigures {
       told: 0,
     };
   });
-  for (const cut of cuts) comeBack(cut);
+  for (const cut of cuts) agenda.at(noticedMs(hole.cutMs), () => comeBack(cut));
   agenda.run();
   return figuresOf(hole, cuts, redis);
 }
@@ -124,6 +127,13 @@ function followersOf(nodes: number, followers: number): number {
 function nodeShare({ channelsPerNode, publicationsPerSecond, subscribersPerChannel }: Hole): number {
   const perSecond = channelsPerNode * publicationsPerSecond;
   return (perSecond * (NODE.receiveUs + subscribersPerChannel * deliveryUs(publicationsPerSecond))) / 1e6;
+}
+
+/** From the return of the way to the attempt that finds it. */
+export function noticedMs(cutMs: number): number {
+  let atMs = 0;
+  for (let pauseMs = RETRY_MIN_MS; atMs < cutMs; pauseMs = Math.min(2 * pauseMs, RETRY_MAX_MS)) atMs += pauseMs;
+  return atMs - cutMs;
 }
 
 function comeBack(cut: Cut): void {

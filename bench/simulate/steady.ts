@@ -28,7 +28,7 @@ export interface SteadyFigures {
 }
 
 /** How often a node looks how far its channels have come, and is heard of. */
-const TOP_SECONDS = 15;
+const TOP_SECONDS = 7;
 const LEASE_SECONDS = 3;
 const PING_SECONDS = 25;
 /** Commands of a client's coming and going: its record, its user's count, its presence; and the history read of each channel. */
