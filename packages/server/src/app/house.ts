@@ -1,4 +1,5 @@
 /** A gateway that is being put up, is open, and is closed again in order; whoever lets it listen, and speaks for it, stands above. */
+import { acceptingOf } from "../base/accepting.ts";
 import { systemClock, type Timer } from "../base/clock.ts";
 import { StartupError } from "../base/failures.ts";
 import { handoverFault } from "../base/handover.ts";
@@ -239,6 +240,7 @@ export class House {
     capacity.stop();
     const deadline = systemClock.uptime() + drainSeconds * 1000;
     // No new connections; those there are told, requests in flight are answered.
+    this.#shut();
     for (const { socket } of listeners) socket.stop();
     const idle = Promise.all(ports.map((port) => port.stop()));
     await parts.drain(drainSeconds * 1000, hurrying.signal);
@@ -250,6 +252,13 @@ export class House {
     parts.stop();
     await parts.engine.close();
     log.info("stopped");
+  }
+
+  /** Inherited sockets stay open elsewhere when they are closed here: who comes would wait there for nobody. */
+  #shut(): void {
+    if (this.inherited === undefined || this.#isSucceeded) return;
+    const accepting = acceptingOf(this.sockets());
+    if (typeof accepting !== "string") accepting.pause();
   }
 }
 

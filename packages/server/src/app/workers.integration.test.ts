@@ -8,6 +8,8 @@ import { connect as connectTls } from "node:tls";
 import { certificateFolder, type CertificateFiles, makeCertificate } from "../../test/support/certificates.ts";
 import { connectBare } from "../../test/support/bare-client.ts";
 import type { Flags } from "../../test/support/server.ts";
+import { openWebSocket } from "../../test/support/raw-socket.ts";
+import { startRedis } from "../../test/support/redis.ts";
 import { freePort, type ServerProcess, spawnServer } from "../../test/support/server-process.ts";
 import { connectTcp } from "../../test/support/tcp-client.ts";
 import { entriesOf, markOf, until, workersOf } from "../../test/support/workers.ts";
@@ -160,6 +162,41 @@ describe("[WK-1] two workers", () => {
       remove();
     }
   });
+
+  test("with Redis each goes there itself; one that dies or is replaced changes nothing for the others", async () => {
+    const redis = await startRedis();
+    try {
+      await start({ engine: "redis", "redis-urls": redis.url });
+      const both = await oneOfEach();
+      for (const one of both) await one.request({ type: "subscribe", channel: "news" });
+      await server.publish("news", 1);
+      const [victim = 0] = workersOf(server);
+      process.kill(victim, "SIGKILL");
+      await Promise.race(both.map(({ closed }) => closed));
+      const { offset } = await server.publish("news", 2);
+      expect(offset).toBe(2);
+      await oneOfEach();
+      expect(await reload()).toMatchObject({ status: 0, error: "" });
+      for (const one of both) await one.closed;
+      const back = await client();
+      await back.request({ type: "subscribe", channel: "news", since: "earliest" });
+      await back.next((frame) => frame.type === "message" && frame.offset === 2);
+      expect(back.messages("news").map(({ data }) => data)).toEqual([1, 2]);
+    } finally {
+      await redis.stop();
+    }
+  }, 60_000);
+
+  test("[RD-9] what keeps one worker from starting is the server's reason, and no worker is left", async () => {
+    await start();
+    const failure = await spawnServer({ workers: "2", engine: "redis", "redis-urls": "redis://127.0.0.1:1" }).then(
+      () => "it has started",
+      String,
+    );
+    expect(failure).toContain("the server ended with 1");
+    expect(failure).toContain("longwire serve: ");
+    expect(failure).not.toContain("    at ");
+  }, 30_000);
 
   test("[WK-8] each has its share of what is configured for the server", async () => {
     await start({ "connections-max": "9" });
@@ -387,6 +424,26 @@ describe("the end", () => {
     const { body } = await server.api("GET", "/api/channels/news/history?since=earliest");
     expect(body).toMatchObject({ publications: [{ data: "kept" }] });
   });
+
+  test("[WK-6] while clients go, nobody waits for a server that takes nobody any more", async () => {
+    await start({ "drain-seconds": "30" });
+    // They never read their goodbye, and are waited for.
+    const stuck = await Promise.all(
+      Array.from({ length: 8 }, () => openWebSocket(portOf(server), "/ws?channels=news")),
+    );
+    for (const one of stuck) one.pause();
+    const data = "x".repeat(500_000);
+    for (let count = 0; count < 10; count++) await server.publish("news", data);
+    server.kill("SIGTERM");
+    await until("it is going", () => entriesOf(server, "stopping").length === 3);
+    await until("nobody is taken", async () => (await attempt(portOf(server))) === "ECONNREFUSED");
+    expect(countOf(await Promise.all(Array.from({ length: 50 }, () => attempt(portOf(server)))))).toEqual({
+      ECONNREFUSED: 50,
+    });
+    expect(workersOf(server).length).toBeGreaterThan(0);
+    for (const one of stuck) one.destroy();
+    expect(await server.exited).toBe(0);
+  }, 60_000);
 
   test("[WK-6] Ctrl-C reaches the workers too, and is one signal", async () => {
     await start();
