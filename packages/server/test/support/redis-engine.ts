@@ -76,7 +76,9 @@ export async function openRedisNode(options: NodeOptions, engine: Partial<Engine
       way?.cut();
     },
     async close() {
-      if (!isDead) await opened.close();
+      const isOpen = !isDead;
+      isDead = true;
+      if (isOpen) await opened.close();
       way?.close();
     },
   };

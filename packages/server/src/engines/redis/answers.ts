@@ -1,6 +1,9 @@
 /** What is made of an answer that was lost, where it is not worth finding out. */
 import { ReplyError } from "../../base/failures.ts";
-import { AnswerLost } from "./failures.ts";
+import { AnswerLost, RedisRefusal } from "./failures.ts";
+
+/** What a Cluster says of slots that move for longer than was waited. */
+const MOVING: ReadonlySet<string> = new Set(["TRYAGAIN", "ASK", "MOVED"]);
 
 /**
  * What cannot be known is `unavailable`. Nothing is sent a second time: what was asked for meanwhile may have been done already, and would be
@@ -15,7 +18,8 @@ export async function orUnavailable(answer: Promise<unknown>): Promise<unknown> 
 }
 
 export function knownFailure(error: unknown): unknown {
-  return error instanceof AnswerLost ? new ReplyError("unavailable", error.message) : error;
+  const isKnown = error instanceof AnswerLost || (error instanceof RedisRefusal && MOVING.has(error.word));
+  return isKnown ? new ReplyError("unavailable", error.message) : error;
 }
 
 /** Does it for all, so many at a time. Rejects with the first failure; then nothing further is begun. */

@@ -11,12 +11,11 @@
 import type { Member } from "@longwire/protocol";
 import { ReplyError } from "../../base/failures.ts";
 import type { Logger } from "../../base/log.ts";
-import { forEach, knownFailure } from "./answers.ts";
+import { forEach, orUnavailable } from "./answers.ts";
 import { tagOf } from "./keys.ts";
 import type { Link } from "./link.ts";
 import { type Entry, entryOf } from "./presence-entry.ts";
-import { CHANGE } from "./presence-scripts.ts";
-import { ownKey, roomArgs, sweepOwner } from "./sweep.ts";
+import { changeEntries, ownKey, type Step, sweepOwner } from "./sweep.ts";
 
 /** What one script changes, at most. */
 const BATCH = 64;
@@ -32,11 +31,7 @@ export interface OwnEntriesDeps {
   readonly log: Logger;
 }
 
-interface Change {
-  readonly id: string;
-  /** As `CHANGE` takes it. */
-  readonly sign: "+" | "=" | "-";
-  readonly entry: Entry | undefined;
+interface Change extends Step {
   /** What is wanted if it cannot be done. */
   fallback: Entry | undefined;
   readonly settle: ((failure?: unknown) => void)[];
@@ -114,17 +109,13 @@ export class OwnEntries {
   async #sendAll(part: Part): Promise<void> {
     // What comes in the same turn goes along.
     await Promise.resolve();
-    const { link, prefix, owner } = this.deps;
     while (part.changes.size > 0) {
       const batch = takeBatch(part);
-      const args = roomArgs({ link, prefix, owner }, part.tag);
-      for (const { id, sign, entry } of batch)
-        args.push(...id.split("\n"), `${sign}${entry?.user ?? ""}`, entry?.rest ?? "");
       try {
-        await link.run(CHANGE, [ownKey({ link, prefix, owner }, part.tag)], args);
+        await changeEntries(this.deps, part.tag, batch);
         for (const { settle } of batch) for (const done of settle) done();
       } catch (error) {
-        this.#failed(part, batch, knownFailure(error));
+        this.#failed(part, batch, error);
       }
     }
     // In the turn in which there was nothing left: whoever comes next begins anew.
@@ -198,29 +189,20 @@ export class OwnEntries {
 
   /** Another one after a failover or a restart. */
   async #replicationOf({ tag }: Part): Promise<string> {
-    const { link, prefix, owner } = this.deps;
-    try {
-      const text = await link.call(ownKey({ link, prefix, owner }, tag), ["INFO", "replication"]);
-      return /master_replid:(\w+)/.exec(String(text))?.[1] ?? "unknown";
-    } catch (error) {
-      throw knownFailure(error);
-    }
+    const text = await orUnavailable(this.deps.link.call(ownKey(this.deps, tag), ["INFO", "replication"]));
+    return /master_replid:(\w+)/.exec(String(text))?.[1] ?? "unknown";
   }
 
   async #listed({ tag }: Part): Promise<string[]> {
-    const { link, prefix, owner } = this.deps;
-    const key = ownKey({ link, prefix, owner }, tag);
+    const key = ownKey(this.deps, tag);
     const ids: string[] = [];
     let cursor = "0";
-    try {
-      do {
-        const answer = (await link.call(key, ["SSCAN", key, cursor, "COUNT", "500"])) as [unknown, unknown[]];
-        cursor = String(answer[0]);
-        for (const id of answer[1]) ids.push(String(id));
-      } while (cursor !== "0");
-    } catch (error) {
-      throw knownFailure(error);
-    }
+    do {
+      const command = ["SSCAN", key, cursor, "COUNT", "500"];
+      const answer = (await orUnavailable(this.deps.link.call(key, command))) as [unknown, unknown[]];
+      cursor = String(answer[0]);
+      for (const id of answer[1]) ids.push(String(id));
+    } while (cursor !== "0");
     return ids;
   }
 

@@ -14,8 +14,10 @@ import { KEEP_MS } from "./sweep.ts";
 /** How often what is kept in Redis is gone through, so that it does not end while it is wanted. */
 const LOOK_MS = KEEP_MS / 4;
 
-/** How long a process that stops takes to remove what it has put. What is left then is left to the others. */
+/** How long a process that stops takes to remove what it has put, and how long it waits for a Redis that is away. What is left then is left to the others. */
 const CLOSE_MS = 3_000;
+const AWAY_MS = 1_000;
+const AGAIN_MS = 100;
 
 export interface PeerDeps {
   readonly link: Link;
@@ -107,15 +109,25 @@ export class Peer {
   }
 
   async #emptied(): Promise<boolean> {
-    if (this.#presence === undefined) return true;
+    const { clock } = this.deps;
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const timer = this.deps.clock.after(CLOSE_MS, () => resolve(false));
-    const emptied = this.#presence.close().then(
-      () => true,
-      () => false,
-    );
-    const isEmpty = await Promise.race([emptied, promise]);
+    const timer = clock.after(CLOSE_MS, () => resolve(false));
+    const isEmpty = await Promise.race([this.#empty(clock.uptime() + AWAY_MS), promise]);
     timer.cancel();
     return isEmpty;
+  }
+
+  async #empty(awayUntil: number): Promise<boolean> {
+    const { clock, log } = this.deps;
+    for (;;) {
+      try {
+        await this.#presence?.close();
+        return true;
+      } catch (error) {
+        if (!(error instanceof ReplyError)) log.error("presence cannot be removed", { error });
+        if (!(error instanceof ReplyError) || clock.uptime() > awayUntil) return false;
+        await new Promise<void>((resolve) => void clock.after(AGAIN_MS, resolve));
+      }
+    }
   }
 }

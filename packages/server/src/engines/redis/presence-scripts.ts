@@ -1,6 +1,5 @@
 /**
- * Scripts of presence. What they touch shares a hash tag, so they make the names of keys themselves: they cannot know beforehand whose entries
- * they meet.
+ * Scripts of presence. What they touch shares a hash tag:
  *
  *     {bNN}:pm:<channel>   hash  members: session -> `owner \n user \n rest`; `user` is empty for nobody's session,
  *                                `rest` what JSON text of the member has beside the two, without braces
@@ -14,16 +13,20 @@
 import { scriptOf } from "./link.ts";
 import { EVENT_LETTERS } from "./messages.ts";
 
-const ROOMS = `
+/**
+ * Changes entries, four arguments for each: channel, session, a sign with the user behind it, rest. `+` puts, also over another owner's entry;
+ * `=` puts again what is this owner's or is missing, and tells nobody; `-` removes what is this owner's.
+ *
+ * KEYS: what the owner has put, and all keys of all channels: while a slot moves, Redis sees by them whether it has what the script needs.
+ */
+export const CHANGE = scriptOf(`
 local own, tag, owner, keepMs, command = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local told, touched = 0, {}
 
 local function tell(channel, letter, session, user, rest)
   local fields = {'"session":' .. cjson.encode(session)}
   if user ~= '' then fields[#fields + 1] = '"user":' .. cjson.encode(user) end
   if rest ~= '' then fields[#fields + 1] = rest end
   redis.call(command, tag .. 'c:' .. channel, letter .. '{' .. table.concat(fields, ',') .. '}')
-  told = told + 1
 end
 
 local function parts(value)
@@ -42,30 +45,6 @@ local function countOut(channel, user)
   return left <= 0 or user == ''
 end
 
-local function drop(channel, session)
-  redis.call('SREM', own, channel .. '\\n' .. session)
-  local old = redis.call('HGET', tag .. 'pm:' .. channel, session)
-  if not old then return end
-  local oldOwner, oldUser, oldRest = parts(old)
-  if oldOwner ~= owner then return end
-  redis.call('HDEL', tag .. 'pm:' .. channel, session)
-  redis.call('ZREM', tag .. 'po:' .. channel, session)
-  if countOut(channel, oldUser) then tell(channel, '${EVENT_LETTERS.leave}', session, oldUser, oldRest) end
-end
-
-local function finish()
-  redis.call('PEXPIRE', own, keepMs)
-  for channel in pairs(touched) do
-    for _, kind in ipairs({'pm:', 'po:', 'pp:'}) do redis.call('PEXPIRE', tag .. kind .. channel, keepMs) end
-  end
-end
-`;
-
-/**
- * Changes entries, four arguments for each: channel, session, a sign with the user behind it, rest. `+` puts, also over another owner's entry;
- * `=` puts again what is this owner's or is missing; `-` removes what is this owner's. Returns how many have come and gone.
- */
-export const CHANGE = scriptOf(`${ROOMS}
 local function arrive(channel, session)
   local last = redis.call('ZRANGE', tag .. 'po:' .. channel, -1, -1, 'WITHSCORES')
   redis.call('ZADD', tag .. 'po:' .. channel, (tonumber(last[2]) or 0) + 1, session)
@@ -78,9 +57,9 @@ local function put(channel, session, sign, user, rest)
   if old then oldOwner, oldUser, oldRest = parts(old) end
   if old and oldOwner ~= owner then
     if sign == '=' then return end
-    redis.call('SREM', string.sub(own, 1, #own - #owner) .. oldOwner, channel .. '\\n' .. session)
+    -- Not among KEYS, since nobody could know. Where it cannot be had, whoever sweeps it finds that the entry is not its owner's any more.
+    redis.pcall('SREM', string.sub(own, 1, #own - #owner) .. oldOwner, channel .. '\\n' .. session)
   end
-  touched[channel] = true
   redis.call('SADD', own, channel .. '\\n' .. session)
   redis.call('HSET', members, session, owner .. '\\n' .. user .. '\\n' .. rest)
   if not old then arrive(channel, session) end
@@ -96,22 +75,24 @@ local function put(channel, session, sign, user, rest)
   if comes then tell(channel, '${EVENT_LETTERS.join}', session, user, rest) end
 end
 
+local function drop(channel, session)
+  redis.call('SREM', own, channel .. '\\n' .. session)
+  local old = redis.call('HGET', tag .. 'pm:' .. channel, session)
+  if not old then return end
+  local oldOwner, oldUser, oldRest = parts(old)
+  if oldOwner ~= owner then return end
+  redis.call('HDEL', tag .. 'pm:' .. channel, session)
+  redis.call('ZREM', tag .. 'po:' .. channel, session)
+  if countOut(channel, oldUser) then tell(channel, '${EVENT_LETTERS.leave}', session, oldUser, oldRest) end
+end
+
 for at = 5, #ARGV, 4 do
   local channel, session, sign = ARGV[at], ARGV[at + 1], string.sub(ARGV[at + 2], 1, 1)
   if sign == '-' then drop(channel, session)
   else put(channel, session, sign, string.sub(ARGV[at + 2], 2), ARGV[at + 3]) end
 end
-finish()
-return told
-`);
-
-/** Removes up to so many of the owner's entries; returns how many it still has. */
-export const SWEEP = scriptOf(`${ROOMS}
-for _, entry in ipairs(redis.call('SRANDMEMBER', own, ARGV[5])) do
-  local line = string.find(entry, '\\n', 1, true)
-  drop(string.sub(entry, 1, line - 1), string.sub(entry, line + 1))
-end
-return redis.call('SCARD', own)
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, keepMs) end
+return 1
 `);
 
 /** Sessions, users, sessions without user; then the first members: session, value, … */
