@@ -1,73 +1,29 @@
-/** Several processes on the same ports, as their user starts them: who serves, what happens when one dies, and what when all are to go. */
+/** Several processes on the same ports, as their user starts them: who serves, what keeps them from starting, what happens when one dies. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { copyFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { certificateFolder, type CertificateFiles, makeCertificate } from "../../test/support/certificates.ts";
 import { connectBare } from "../../test/support/bare-client.ts";
 import type { Flags } from "../../test/support/server.ts";
-import { openWebSocket } from "../../test/support/raw-socket.ts";
 import { startRedis } from "../../test/support/redis.ts";
-import { freePort, type ServerProcess, spawnServer } from "../../test/support/server-process.ts";
+import { freePort, spawnServer } from "../../test/support/server-process.ts";
 import { connectTcp } from "../../test/support/tcp-client.ts";
-import { entriesOf, markOf, until, workersOf } from "../../test/support/workers.ts";
-import { connectClient, type TestClient } from "../../test/support/ws-client.ts";
+import {
+  attempt,
+  countOf,
+  entriesOf,
+  isTaken,
+  markOf,
+  portOf,
+  runOfWorkers,
+  until,
+  workersOf,
+} from "../../test/support/workers.ts";
 
-let server: ServerProcess;
-const clients: TestClient[] = [];
-
-afterEach(async () => {
-  for (const client of clients.splice(0)) client.terminate();
-  await server.remove();
-});
-
-async function start(flags: Flags = {}): Promise<void> {
-  server = await spawnServer({ engine: "memory", workers: "2", "channels-publish": "everybody", ...flags });
-  // The first worker may answer before the last one is ready.
-  await until("all are ready", () => entriesOf(server, "listening").length === 1);
-}
-
-async function client(): Promise<TestClient> {
-  const one = await connectClient(server.url);
-  clients.push(one);
-  return one;
-}
-
-/** One client of each worker. */
-async function oneOfEach(workers = 2): Promise<TestClient[]> {
-  const found = new Map<string, TestClient>();
-  // One that has just been started may not be listening yet.
-  await until("every worker has a client", async () => {
-    const one = await client();
-    if (found.has(markOf(one.session))) one.terminate();
-    else found.set(markOf(one.session), one);
-    return found.size === workers;
-  });
-  return [...found.values()];
-}
-
-/** Asks for something on a connection of its own: what was answered, or how it failed. */
-function attempt(port: number): Promise<string> {
-  return new Promise((resolve) => {
-    let answer = "";
-    const socket = connect({ port, host: "127.0.0.1" }, () => {
-      socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    });
-    socket.on("data", (bytes: Buffer) => (answer += bytes.toString()));
-    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    socket.on("end", () => resolve(answer.startsWith("HTTP/1.1 200") ? "ok" : `cut: ${answer.slice(0, 20)}`));
-  });
-}
-
-function countOf(outcomes: readonly string[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1;
-  return counts;
-}
-
-const portOf = ({ url }: ServerProcess): number => Number(new URL(url).port);
+const run = runOfWorkers();
+const { start, client, oneOfEach, reload } = run;
+afterEach(() => run.end());
 
 /** The name in the certificate that is shown to a new connection. */
 function nameShown(port: number): Promise<string> {
@@ -80,18 +36,6 @@ function nameShown(port: number): Promise<string> {
   });
 }
 
-/** `longwire reload` of this server. */
-async function reload(...more: string[]): Promise<{ status: number; out: string; error: string }> {
-  const main = join(import.meta.dir, "../cli/main.ts");
-  const command = [process.execPath, main, "reload", "--data-dir", server.dataDir, ...more];
-  const child = Bun.spawn(command, { stdout: "pipe", stderr: "pipe", env: { PATH: process.env["PATH"] } });
-  const [out, error] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  return { status: await child.exited, out, error };
-}
-
-/** Whether somebody listens. */
-const isTaken = (port: number): Promise<boolean> => attempt(port).then((outcome) => outcome !== "ECONNREFUSED");
-
 describe("[WK-1] two workers", () => {
   test("share every port, and what is published to one reaches the clients of both", async () => {
     const [tcpPort, textPort, swoolePort] = [freePort(), freePort(), freePort()];
@@ -102,11 +46,11 @@ describe("[WK-1] two workers", () => {
       presets: "swoole",
       "swoole-port": String(swoolePort),
     });
-    expect(workersOf(server)).toHaveLength(2);
+    expect(workersOf(run.server)).toHaveLength(2);
     const both = await oneOfEach();
     for (const one of both) await one.request({ type: "subscribe", channel: "news" });
     const sent = [];
-    for (let count = 1; count <= 20; count++) sent.push((await server.publish("news", count)).offset);
+    for (let count = 1; count <= 20; count++) sent.push((await run.server.publish("news", count)).offset);
     expect(sent).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
     for (const one of both) {
       await one.next((frame) => frame.type === "message" && frame.offset === 20);
@@ -132,7 +76,7 @@ describe("[WK-1] two workers", () => {
       one.terminate();
     }
     expect(await isTaken(textPort)).toBeTrue();
-    const listening = entriesOf(server, "listening");
+    const listening = entriesOf(run.server, "listening");
     expect(listening).toMatchObject([{ workers: 2, swoolePort, tcp: [{ port: tcpPort }, { port: textPort }] }]);
   });
 
@@ -148,15 +92,15 @@ describe("[WK-1] two workers", () => {
       put(first);
       await start({ "tls-cert": files.cert, "tls-key": files.key });
       const names = async (): Promise<Set<string>> =>
-        new Set(await Promise.all(Array.from({ length: 30 }, () => nameShown(portOf(server)))));
+        new Set(await Promise.all(Array.from({ length: 30 }, () => nameShown(portOf(run.server)))));
       expect(await names()).toEqual(new Set(["first"]));
       put(second);
-      server.kill("SIGHUP");
-      await until("it has taken the files over", () => entriesOf(server, "reloaded").length === 1);
+      run.server.kill("SIGHUP");
+      await until("it has taken the files over", () => entriesOf(run.server, "reloaded").length === 1);
       expect(await names()).toEqual(new Set(["second"]));
-      expect(entriesOf(server, "reloaded")).toMatchObject([{ changed: [], restart: [] }]);
+      expect(entriesOf(run.server, "reloaded")).toMatchObject([{ changed: [], restart: [] }]);
       // The sockets are still those of the supervisor: what replaces a worker gets them with their clients.
-      for (const pid of workersOf(server)) process.kill(pid, "SIGKILL");
+      for (const pid of workersOf(run.server)) process.kill(pid, "SIGKILL");
       expect(await names()).toEqual(new Set(["second"]));
     } finally {
       remove();
@@ -169,11 +113,11 @@ describe("[WK-1] two workers", () => {
       await start({ engine: "redis", "redis-urls": redis.url });
       const both = await oneOfEach();
       for (const one of both) await one.request({ type: "subscribe", channel: "news" });
-      await server.publish("news", 1);
-      const [victim = 0] = workersOf(server);
+      await run.server.publish("news", 1);
+      const [victim = 0] = workersOf(run.server);
       process.kill(victim, "SIGKILL");
       await Promise.race(both.map(({ closed }) => closed));
-      const { offset } = await server.publish("news", 2);
+      const { offset } = await run.server.publish("news", 2);
       expect(offset).toBe(2);
       await oneOfEach();
       expect(await reload()).toMatchObject({ status: 0, error: "" });
@@ -200,7 +144,7 @@ describe("[WK-1] two workers", () => {
 
   test("[WK-8] each has its share of what is configured for the server", async () => {
     await start({ "connections-max": "9" });
-    expect(entriesOf(server, "listening")).toMatchObject([{ connectionsMax: 10 }]);
+    expect(entriesOf(run.server, "listening")).toMatchObject([{ connectionsMax: 10 }]);
     const outcomes = await Promise.allSettled(Array.from({ length: 60 }, client));
     expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(10);
   });
@@ -223,7 +167,7 @@ describe("what keeps it from starting", () => {
     const port = freePort();
     await start();
     try {
-      const dataDir = join(server.dataDir, "own");
+      const dataDir = join(run.server.dataDir, "own");
       mkdirSync(dataDir);
       const tcp = { port: String(port), "tcp-port": String(owner.port), "data-dir": dataDir };
       await refused(tcp, `tcpPort: 127.0.0.1:${owner.port} is in use by another program`);
@@ -235,8 +179,8 @@ describe("what keeps it from starting", () => {
 
   test("[WK-11] [ST-2] a second one on the same data", async () => {
     await start();
-    await refused({ "data-dir": server.dataDir }, "another Longwire is running on the data folder");
-    await server.publish("news", "still here");
+    await refused({ "data-dir": run.server.dataDir }, "another Longwire is running on the data folder");
+    await run.server.publish("news", "still here");
   });
 
   test("[ST-3] what a worker alone finds out is said as by one process", async () => {
@@ -251,12 +195,12 @@ describe("[WK-3] a worker that dies", () => {
     await start({ engine: "sqlite" });
     const both = await oneOfEach();
     for (const one of both) await one.request({ type: "subscribe", channel: "news" });
-    await server.publish("news", 1);
+    await run.server.publish("news", 1);
     for (const one of both) await one.next(({ type }) => type === "message");
-    const [victim = 0] = workersOf(server);
+    const [victim = 0] = workersOf(run.server);
     const attempts: Promise<string>[] = [];
     for (let count = 0; count < 300; count++) {
-      attempts.push(attempt(portOf(server)));
+      attempts.push(attempt(portOf(run.server)));
       if (count === 60) process.kill(victim, "SIGKILL");
       if (count % 10 === 0) await Bun.sleep(2);
     }
@@ -266,42 +210,42 @@ describe("[WK-3] a worker that dies", () => {
     expect(ok + ECONNRESET + cut).toBe(300);
     expect(ECONNRESET + cut).toBeLessThan(30);
     const lost = await Promise.race(both.map((one) => one.closed.then(() => one)));
-    await server.publish("news", 2);
+    await run.server.publish("news", 2);
     const back = await client();
     const epoch = lost.frames.find((frame) => frame.type === "subscribed")?.epoch ?? "";
     await back.request({ type: "subscribe", channel: "news", since: { epoch, offset: 1 } });
     expect(await back.next(({ type }) => type === "message")).toMatchObject({ offset: 2, data: 2 });
-    await until("there are two again", () => workersOf(server).length === 2);
+    await until("there are two again", () => workersOf(run.server).length === 2);
     await oneOfEach();
-    expect(entriesOf(server, "worker died")).toMatchObject([{ pid: victim, how: "SIGKILL", replacedInMs: 0 }]);
+    expect(entriesOf(run.server, "worker died")).toMatchObject([{ pid: victim, how: "SIGKILL", replacedInMs: 0 }]);
   });
 
   test("again and again is replaced after pauses that grow, and from the second on the others have everybody", async () => {
     await start();
-    const [stays = 0] = workersOf(server);
-    const deaths = (): Record<string, unknown>[] => entriesOf(server, "worker died");
+    const [stays = 0] = workersOf(run.server);
+    const deaths = (): Record<string, unknown>[] => entriesOf(run.server, "worker died");
     for (let count = 1; count <= 4; count++) {
-      await until("there is one to kill", () => workersOf(server).length === 2);
-      const victim = workersOf(server).find((pid) => pid !== stays) ?? 0;
+      await until("there is one to kill", () => workersOf(run.server).length === 2);
+      const victim = workersOf(run.server).find((pid) => pid !== stays) ?? 0;
       process.kill(victim, "SIGKILL");
       await until("its death is told", () => deaths().length === count);
     }
     expect(deaths().map(({ replacedInMs }) => replacedInMs)).toEqual([0, 100, 200, 400]);
     // Its socket is shut: everybody comes to the other one, at once.
-    const outcomes = await Promise.all(Array.from({ length: 100 }, () => attempt(portOf(server))));
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => attempt(portOf(run.server))));
     expect(countOf(outcomes)).toEqual({ ok: 100 });
-    await until("it is there again", () => workersOf(server).length === 2);
+    await until("it is there again", () => workersOf(run.server).length === 2);
     await oneOfEach();
   });
 
   test("[WK-4] without dying, because it stands still, is killed and replaced", async () => {
     await start();
     const both = await oneOfEach();
-    const [victim = 0] = workersOf(server);
+    const [victim = 0] = workersOf(run.server);
     process.kill(victim, "SIGSTOP");
-    await until("it is replaced", () => workersOf(server).length === 2 && !workersOf(server).includes(victim));
-    expect(entriesOf(server, "worker died")).toMatchObject([{ pid: victim, how: "SIGKILL" }]);
-    expect(String(entriesOf(server, "worker died")[0]?.["reason"])).toContain("answer");
+    await until("it is replaced", () => workersOf(run.server).length === 2 && !workersOf(run.server).includes(victim));
+    expect(entriesOf(run.server, "worker died")).toMatchObject([{ pid: victim, how: "SIGKILL" }]);
+    expect(String(entriesOf(run.server, "worker died")[0]?.["reason"])).toContain("answer");
     await Promise.race(both.map(({ closed }) => closed));
     await oneOfEach();
   }, 60_000);
@@ -309,173 +253,13 @@ describe("[WK-3] a worker that dies", () => {
   test("[WK-12] by SIGTERM alone goes in order, when another is in its place", async () => {
     await start();
     const both = await oneOfEach();
-    const [victim = 0] = workersOf(server);
+    const [victim = 0] = workersOf(run.server);
     process.kill(victim, "SIGTERM");
     const gone = await Promise.race(both.map((one) => one.closed.then(() => one)));
     expect(gone.frames.filter(({ type }) => type === "disconnect")).toMatchObject([{ code: 4200 }]);
-    await until("it has gone", () => !workersOf(server).includes(victim));
-    expect(workersOf(server)).toHaveLength(2);
-    expect(entriesOf(server, "worker replaced")).toHaveLength(1);
-    expect(entriesOf(server, "worker died")).toEqual([]);
-  });
-});
-
-describe("[WK-5] longwire reload", () => {
-  test("under a stream of new connections: none is refused or reset, and each client is told once to come back", async () => {
-    await start({ engine: "sqlite" });
-    const before = workersOf(server);
-    const early = await Promise.all(Array.from({ length: 40 }, client));
-    const outcomes: Promise<string>[] = [];
-    const over = new AbortController();
-    const knocking = (async () => {
-      while (!over.signal.aborted) {
-        outcomes.push(attempt(portOf(server)));
-        await Bun.sleep(2);
-      }
-    })();
-    const published: number[] = [];
-    const publishing = (async () => {
-      while (!over.signal.aborted) published.push((await server.publish("news", published.length)).offset);
-    })();
-    const { status, out, error } = await reload();
-    expect({ status, error }).toEqual({ status: 0, error: "" });
-    expect(out).toBe(`replaced 2 of 2 workers of the server ${server.pid}\n`);
-    over.abort();
-    await Promise.all([knocking, publishing]);
-    const counted = countOf(await Promise.all(outcomes));
-    expect(counted).toEqual({ ok: outcomes.length });
-    expect(outcomes.length).toBeGreaterThan(100);
-    expect(published).toEqual(Array.from({ length: published.length }, (_, index) => index + 1));
-    for (const one of early) {
-      await one.closed;
-      expect(one.frames.filter(({ type }) => type === "disconnect")).toMatchObject([{ code: 4200, reconnect: true }]);
-    }
-    const after = workersOf(server);
-    expect(after).toHaveLength(2);
-    expect(after.filter((pid) => before.includes(pid))).toEqual([]);
-    expect(entriesOf(server, "worker died")).toEqual([]);
-  }, 60_000);
-
-  test("[WK-10] reads the configuration anew; where it is wrong or settled, everything stays as it was", async () => {
-    const file = join(mkdtempSync(join(tmpdir(), "longwire-reload-")), "longwire.toml");
-    writeFileSync(file, "messageBytesMax = 1000\n");
-    await start({ config: file, "connections-max": "" });
-    const before = workersOf(server);
-    writeFileSync(file, "messageBytesMax = 2000\nloopLagMsMaximum = 7\n");
-    expect(await reload()).toMatchObject({ status: 1, error: expect.stringContaining("loopLagMsMaximum") });
-    writeFileSync(file, 'messageBytesMax = 2000\npresets = ["ratchet"]\n');
-    expect(await reload()).toMatchObject({ status: 1, error: expect.stringContaining("presets: settled") });
-    expect(workersOf(server)).toEqual(before);
-    const long = { type: "publish", channel: "news", data: "x".repeat(1500) };
-    const old = await client();
-    old.send(long);
-    expect(await old.closed).toMatchObject({ code: expect.any(Number) });
-    writeFileSync(file, "messageBytesMax = 2000\n");
-    expect(await reload()).toMatchObject({ status: 0 });
-    const next = await client();
-    expect(await next.request(long as { type: "publish"; channel: string; data: string })).toMatchObject({
-      type: "published",
-    });
-    rmSync(dirname(file), { recursive: true, force: true });
-  }, 60_000);
-
-  test("where a new worker does not become ready the old one stays, and the command says why", async () => {
-    await start();
-    const before = workersOf(server);
-    const asked = reload();
-    // Each new one is killed before it can be ready.
-    await until("there is a new one", () => workersOf(server).length === 3);
-    const next = workersOf(server).find((pid) => !before.includes(pid)) ?? 0;
-    process.kill(next, "SIGKILL");
-    const { status, out, error } = await asked;
-    expect({ status, out }).toEqual({ status: 1, out: "" });
-    expect(error).toContain("worker 1 stays as it was: worker 1 ended before it was ready: SIGKILL");
-    expect(workersOf(server)).toEqual(before);
-    await oneOfEach();
-  });
-
-  test("says that there is none where none runs", async () => {
-    await start({ workers: "1", engine: "sqlite" });
-    expect(await reload()).toMatchObject({
-      status: 1,
-      error: expect.stringContaining("no server with several workers runs on the data folder"),
-    });
-  });
-});
-
-describe("the end", () => {
-  test("[WK-6] SIGTERM stops all in order, with 0, and leaves nothing behind", async () => {
-    await start({ engine: "sqlite" });
-    const both = await oneOfEach();
-    await server.publish("news", "kept");
-    const pids = workersOf(server);
-    const { socket } = JSON.parse(readFileSync(join(server.dataDir, "supervisor.lock"), "utf8")) as { socket: string };
-    expect(existsSync(socket)).toBeTrue();
-    server.kill("SIGTERM");
-    expect(await server.exited).toBe(0);
-    for (const one of both) {
-      await one.closed;
-      expect(one.frames.filter(({ type }) => type === "disconnect")).toMatchObject([{ code: 4200 }]);
-    }
-    for (const pid of pids) expect(existsSync(`/proc/${pid}`)).toBeFalse();
-    expect(existsSync(dirname(socket))).toBeFalse();
-    expect(entriesOf(server, "stopped")).toHaveLength(3);
-    await server.start();
-    const { body } = await server.api("GET", "/api/channels/news/history?since=earliest");
-    expect(body).toMatchObject({ publications: [{ data: "kept" }] });
-  });
-
-  test("[WK-6] while clients go, nobody waits for a server that takes nobody any more", async () => {
-    await start({ "drain-seconds": "30" });
-    // They never read their goodbye, and are waited for.
-    const stuck = await Promise.all(
-      Array.from({ length: 8 }, () => openWebSocket(portOf(server), "/ws?channels=news")),
-    );
-    for (const one of stuck) one.pause();
-    const data = "x".repeat(500_000);
-    for (let count = 0; count < 10; count++) await server.publish("news", data);
-    server.kill("SIGTERM");
-    await until("it is going", () => entriesOf(server, "stopping").length === 3);
-    await until("nobody is taken", async () => (await attempt(portOf(server))) === "ECONNREFUSED");
-    expect(countOf(await Promise.all(Array.from({ length: 50 }, () => attempt(portOf(server)))))).toEqual({
-      ECONNREFUSED: 50,
-    });
-    expect(workersOf(server).length).toBeGreaterThan(0);
-    for (const one of stuck) one.destroy();
-    expect(await server.exited).toBe(0);
-  }, 60_000);
-
-  test("[WK-6] Ctrl-C reaches the workers too, and is one signal", async () => {
-    await start();
-    await oneOfEach();
-    for (const pid of [...workersOf(server), server.pid]) process.kill(pid, "SIGINT");
-    expect(await server.exited).toBe(0);
-    expect(entriesOf(server, "stopped")).toHaveLength(3);
-  });
-
-  test("[WK-6] [ST-11] a second signal waits for nobody", async () => {
-    await start({ "leave-seconds": "600" });
-    await oneOfEach();
-    server.kill("SIGTERM");
-    await until("it is going", () => entriesOf(server, "stopping").length === 3);
-    await Bun.sleep(600);
-    server.kill("SIGTERM");
-    expect(await server.exited).toBe(0);
-  });
-
-  test("[WK-7] kill -9 of the supervisor ends its workers, one that stands still too, and frees ports and data", async () => {
-    await start({ engine: "sqlite" });
-    const [one] = await oneOfEach();
-    const pids = workersOf(server);
-    const { socket } = JSON.parse(readFileSync(join(server.dataDir, "supervisor.lock"), "utf8")) as { socket: string };
-    process.kill(pids[0] ?? 0, "SIGSTOP");
-    server.kill("SIGKILL");
-    await server.exited;
-    await one?.closed;
-    await until("they are gone", () => pids.every((pid) => !existsSync(`/proc/${pid}`)));
-    await server.start();
-    await oneOfEach();
-    // What the killed one could not remove.
-    expect(existsSync(dirname(socket))).toBeFalse();
+    await until("it has gone", () => !workersOf(run.server).includes(victim));
+    expect(workersOf(run.server)).toHaveLength(2);
+    expect(entriesOf(run.server, "worker replaced")).toHaveLength(1);
+    expect(entriesOf(run.server, "worker died")).toEqual([]);
   });
 });
