@@ -353,6 +353,19 @@ describe("one that is connected to another process", () => {
     hasNoBugs(cluster);
   });
 
+  // An event stream that is opened again, a poll behind the last one: the old connection ends while the new one asks.
+  test("[NB-3] its client leaves it there while it is asked about here: it goes on out of the store", async () => {
+    const cluster = clusterOf(2);
+    const first = await cluster.house(1).open({ user: "alice" });
+    const again = arrive(cluster.house(0), first.handle.id, { token: "alice" });
+    const foreign = arrive(cluster.house(0), first.handle.id, { token: "mallory" });
+    await untilAsked(cluster, "luggage");
+    await first.drop();
+    await settle();
+    expect([again, foreign].map(resumedOf)).toEqual([true, false]);
+    hasNoBugs(cluster);
+  });
+
   test("[PR-5] [NB-3] who goes on elsewhere neither leaves nor joins", async () => {
     const cluster = clusterOf(2);
     const watcher = await cluster.house(1).open();

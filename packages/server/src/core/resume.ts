@@ -57,9 +57,9 @@ export async function findSession(core: Core, session: Session, id: string): Pro
   const elsewhere = isWanted && others.includes(at) ? await askForLuggage(core, at, id, user) : undefined;
   if (elsewhere?.has === "foreign") return undefined;
   if (elsewhere?.has === "luggage") return elsewhere;
-  // It may have been sent away there since the store was asked.
-  if (elsewhere?.has === "none" && record !== undefined) record = await readRecord(core, id);
-  if (record === undefined) return undefined;
+  // Since the store was asked it may have been sent away there, or its client may have left it.
+  if (elsewhere?.has === "none") record = await readRecord(core, id);
+  if (record === undefined || record.tokenUser !== (user ?? null)) return undefined;
   const luggage = unpacked(record.luggage);
   if (isEmpty(luggage) && (record.at ?? "") === self) session.keptUntil = record.until;
   return { luggage, silent: elsewhere?.has === "silent" ? elsewhere.owner : undefined };
