@@ -15,6 +15,8 @@ describe("[WK-5] longwire reload", () => {
     await start({ engine: "sqlite" });
     const before = workersOf(run.server);
     const early = await Promise.all(Array.from({ length: 40 }, client));
+    // They come back at once, to a worker that stays.
+    const back = early.map((one) => one.closed.then(() => client()));
     const outcomes: Promise<string>[] = [];
     const over = new AbortController();
     const knocking = (async () => {
@@ -37,8 +39,11 @@ describe("[WK-5] longwire reload", () => {
     expect(outcomes.length).toBeGreaterThan(100);
     expect(published).toEqual(Array.from({ length: published.length }, (_, index) => index + 1));
     for (const one of early) {
-      await one.closed;
       expect(one.frames.filter(({ type }) => type === "disconnect")).toMatchObject([{ code: 4200, reconnect: true }]);
+    }
+    for (const one of await Promise.all(back)) {
+      expect(await one.request({ type: "ping" })).toMatchObject({ type: "pong" });
+      expect(one.frames.filter(({ type }) => type === "disconnect")).toEqual([]);
     }
     const after = workersOf(run.server);
     expect(after).toHaveLength(2);
