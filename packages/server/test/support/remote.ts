@@ -107,6 +107,13 @@ export async function buildRemote(
   };
 }
 
+export const silentLog: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
 /** Waits for what comes over a socket. */
 export async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await Bun.sleep(1);
@@ -115,7 +122,7 @@ export async function until(isSo: () => boolean): Promise<void> {
 export function remoteOver(open: OpenEngine): OpenEngine {
   return async (settings, sink, clock) => {
     const house = await buildRemote((inner) => open(settings, inner, clock));
-    const parts: RemoteParts = { self: newPeerMark(), clock: house.clock, log: silent, onLost: () => undefined };
+    const parts: RemoteParts = { self: newPeerMark(), clock: house.clock, log: silentLog, onLost: () => undefined };
     const engine = (await connectRemoteEngine(house.path, parts)).open(settings, sink);
     return {
       ...engine,
@@ -126,10 +133,3 @@ export function remoteOver(open: OpenEngine): OpenEngine {
     };
   };
 }
-
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};

@@ -240,7 +240,7 @@ export class WorkerLink {
     this.#inFlight++;
     for (let count = 1, next = this.#reads.shift(); next !== undefined; count++, next = this.#reads.shift()) {
       await next();
-      if (this.wire.waitingBytes >= HOLD_BYTES) await new Promise<void>((resolve) => (this.#drained = resolve));
+      while (this.wire.waitingBytes >= HOLD_BYTES) await new Promise<void>((resolve) => (this.#drained = resolve));
       if (count % READS_PER_TURN === 0) await this.house.turn.end();
     }
     this.#isReading = false;
