@@ -1,5 +1,6 @@
 /** What a whole server does with clients that are too many, or that come while it is busy. */
 import { describe, expect, test } from "bun:test";
+import { leftOut } from "../../test/support/one-process.ts";
 import { startServer, type TestServer } from "../../test/support/server.ts";
 import { openSocket, openWebSocket, upgradeRequest, webSocketFrame } from "../../test/support/raw-socket.ts";
 import { connectClient } from "../../test/support/ws-client.ts";
@@ -30,7 +31,7 @@ function refusalOf(limit: string) {
   return { error: { code: 4205, message: expect.stringContaining(limit), after: expect.any(Number) } };
 }
 
-describe("[LM-1] more clients than connectionsMax", () => {
+describe.skipIf(leftOut("limits"))("[LM-1] more clients than connectionsMax", () => {
   test("are told so on every transport, and each place is one client's", () =>
     withServer({ "connections-max": "3", presets: "ratchet" }, async (server) => {
       const { url } = server;
@@ -80,7 +81,7 @@ describe("[LM-1] more clients than connectionsMax", () => {
     }));
 });
 
-describe("[LM-4] more handshakes than handshakesPerSecond", () => {
+describe.skipIf(leftOut("limits"))("[LM-4] more handshakes than handshakesPerSecond", () => {
   test("wait for their turn, then are turned away; whoever goes on polling is not concerned", () =>
     withServer({ "handshakes-per-second": "5" }, async (server) => {
       const at = performance.now();
@@ -109,7 +110,7 @@ describe("[LM-4] more handshakes than handshakesPerSecond", () => {
     }));
 });
 
-describe("[LM-5] a loop that is late", () => {
+describe.skipIf(leftOut("loop"))("[LM-5] a loop that is late", () => {
   test("turns newcomers away until it is itself again, and those connected go on", () =>
     withServer({ "loop-lag-ms-max": "50" }, async (server) => {
       const bob = await connectClient(server.url);
@@ -136,7 +137,7 @@ describe("[LM-5] a loop that is late", () => {
     }));
 });
 
-describe("[LM-6] memory beyond its mark", () => {
+describe.skipIf(leftOut("limits"))("[LM-6] memory beyond its mark", () => {
   test("turns newcomers away, backends go on", () =>
     withServer({ "memory-bytes-max": String(1024 ** 2) }, async (server) => {
       const refused = await handshake(server);

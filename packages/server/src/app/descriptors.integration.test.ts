@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { leftOut } from "../../test/support/one-process.ts";
 import { type ServerProcess, spawnServer } from "../../test/support/server-process.ts";
 import { connectClient } from "../../test/support/ws-client.ts";
 import { freePort } from "../../test/support/server-process.ts";
@@ -59,7 +60,7 @@ async function attempt(): Promise<number | "refused"> {
   );
 }
 
-test(
+test.skipIf(leftOut("descriptors"))(
   "[LM-2] silent connections beyond all descriptors: nothing spins, nobody hangs, those connected get everything, and it goes on by itself",
   async () => {
     expect(server.output()).toMatch(/"descriptors":200/);
@@ -100,7 +101,7 @@ test(
   WAIT_MS,
 );
 
-test(
+test.skipIf(leftOut("descriptors"))(
   "[LM-1] clients up to the mark are taken, one more is answered 503 with Retry-After, by TCP in a frame; a place that is free is given",
   async () => {
     const { body } = await server.api("GET", "/api/stats");

@@ -4,6 +4,7 @@ import { copyFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { certificateFolder, makeCertificate } from "../../test/support/certificates.ts";
+import { leftOut } from "../../test/support/one-process.ts";
 import { freePort, type ServerProcess, spawnServer } from "../../test/support/server-process.ts";
 import { connectTcp } from "../../test/support/tcp-client.ts";
 
@@ -30,7 +31,7 @@ function knock(port: number): Socket {
   return socket;
 }
 
-test(
+test.skipIf(leftOut("descriptors"))(
   "[LM-2] every port accepts again, those that have no certificate too, and the next rush is held off as well",
   async () => {
     const first = makeCertificate(folder, "first");

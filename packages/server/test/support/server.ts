@@ -21,7 +21,7 @@ import { join, resolve } from "node:path";
 import type { Json } from "@longwire/protocol";
 import { SignJWT } from "jose";
 import { type RunningGateway, startGateway } from "../../src/app/serve.ts";
-import { type Launch, startSupervisor } from "../../src/app/supervisor.ts";
+import { type Launch, type RunningSupervisor, startSupervisor } from "../../src/app/supervisor.ts";
 import { createLogger, type Logger } from "../../src/base/log.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -88,8 +88,8 @@ export interface TestServer {
   token(claims: Readonly<Record<string, unknown>>): Promise<string>;
   stop(): Promise<void>;
   restart(flags?: Flags): Promise<void>;
-  /** As SIGHUP does, with flags that have changed. */
-  reload(flags?: Flags): void;
+  /** As SIGHUP does, with flags that have changed; resolves when all its processes have them. Rejects where they cannot be used. */
+  reload(flags?: Flags): Promise<void>;
 }
 
 /** Arguments for the command line: defaults, then `flags`. One with an empty value is left out. */
@@ -152,7 +152,7 @@ export async function startServer(given: Flags = {}, log?: Logger): Promise<Test
   const flags: Flags = { ...given, "data-dir": dataDir, ...(await redisFlags(given)) };
   const configOf = (more: Flags): Config =>
     loadConfig({ argv: argumentsOf({ ...flags, ...more }), env: {}, cwd: dataDir }).config;
-  const start = (more: Flags): Promise<RunningGateway> => {
+  const start = (more: Flags): Promise<RunningGateway | RunningSupervisor> => {
     const config = configOf(more);
     const logged = log ?? createLogger(config.logLevel, "json");
     if (config.engine === "redis" && SUITE.nodes > 1) return startNodes(SUITE.nodes, config, logged);
@@ -178,7 +178,10 @@ export async function startServer(given: Flags = {}, log?: Logger): Promise<Test
     },
     ...apiOf(() => gateway.url, caOf),
     token: signToken,
-    reload: (more = {}) => gateway.reload(configOf(more)),
+    async reload(more = {}) {
+      gateway.reload(configOf(more));
+      if ("reloaded" in gateway) await gateway.reloaded();
+    },
     async stop() {
       await gateway.stop();
       if (given["data-dir"] === undefined) rmSync(dataDir, { recursive: true, force: true });
