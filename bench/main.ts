@@ -22,6 +22,7 @@ import { runStart } from "./sections/start.ts";
 import { runStorm } from "./sections/storm.ts";
 import { runStreams } from "./sections/streams.ts";
 import { runTransports } from "./sections/transports.ts";
+import { runUpkeep } from "./sections/upkeep.ts";
 import { runWorkers } from "./sections/workers.ts";
 
 const SECTIONS: Readonly<Record<SectionName, (bench: Bench) => Promise<void>>> = {
@@ -34,6 +35,7 @@ const SECTIONS: Readonly<Record<SectionName, (bench: Bench) => Promise<void>>> =
   poll: runPoll,
   memory: runMemory,
   growth: runGrowth,
+  upkeep: runUpkeep,
   storm: runStorm,
   workers: runWorkers,
   redis: runRedis,

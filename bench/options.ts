@@ -13,6 +13,7 @@ export const SECTION_NAMES = [
   "poll",
   "memory",
   "growth",
+  "upkeep",
   "storm",
   "workers",
   "redis",
@@ -36,6 +37,7 @@ Sections (all of them unless named):
   poll         10,000 waiting long polls, all answered by one publication
   memory       memory per idle connection of each transport at 15,000 connections
   growth       cost per delivery with more subscribers and more channels
+  upkeep       what clients cost to come, to be there and to leave, with and without presence
   storm        15,000 clients connect; come back to a server that was killed, and get what they missed; one process and two workers
   workers      two workers against one, and what the way through their supervisor costs
   redis        the engine redis: publishes per second, from node to node, what Redis has to do

@@ -22,6 +22,8 @@ const CALLS = Number(process.argv[2] ?? 20_000);
 const TOGETHER = 64;
 const CHANNELS = 200;
 const DATA = JSON.stringify({ text: "x".repeat(180) });
+const LOOK_MS = 7000;
+const LOOKS = 2;
 const FOLLOWERS = [0, 1, 2, 4] as const;
 
 const draft = { data: DATA, keep: true };
@@ -80,6 +82,20 @@ function channel(number: number): string {
   return `channel-${number % CHANNELS}`;
 }
 
+/** Channels that nothing comes in are looked at every seven seconds. */
+async function looks(redis: Redis, followed: number): Promise<Row> {
+  const before = { redis: threadSeconds([redis.child.pid]), own: process.cpuUsage() };
+  await Bun.sleep(LOOKS * LOOK_MS);
+  const own = process.cpuUsage(before.own);
+  const count = LOOKS * followed;
+  return {
+    what: "look at a quiet channel",
+    "Redis us": ((threadSeconds([redis.child.pid]) - before.redis) * 1e6) / count,
+    "process us": (own.user + own.system) / count,
+    "Redis bytes": 0,
+  };
+}
+
 async function main(redis: Redis): Promise<Row[]> {
   const engines = await Promise.all(Array.from({ length: Math.max(...FOLLOWERS) + 1 }, () => openEngine(redis)));
   const [publisher, ...followers] = engines;
@@ -106,6 +122,7 @@ async function main(redis: Redis): Promise<Row[]> {
     );
   }
   rows.push(await measured(redis, "subscribe", CALLS / 4, (n) => broker.subscribe(`followed-${n}`)));
+  rows.push(await looks(redis, CALLS / 4 + CHANNELS));
   rows.push(
     await measured(redis, "presence put", CALLS / 4, (n) =>
       presence.put(`room-${n % 500}`, { session: `session-${n}`, user: `user-${n}` }),

@@ -17,8 +17,10 @@ export const NODE = {
   wakeUs: 210,
   /** A publication that arrives by Redis for local subscribers: read, decoded, framed [redis-costs: publish with followers]. */
   receiveUs: 4,
-  /** An idle client: pings, timers; a ping of 25 s costs about one small write and one read [memory]. */
-  heartbeatUs: 8,
+  /** A look at how far a quiet channel has come in Redis [redis-costs]. */
+  lookUs: 12,
+  /** An idle client's ping and its answer [upkeep]. */
+  heartbeatUs: 4,
 } as const;
 
 /** CPU time of one delivery by publications a second that a client gets: those of one turn share a write [fanout]. */
@@ -39,8 +41,8 @@ export const REDIS = {
   /** A history read, and each publication in it [redis-costs]. */
   historyUs: 10.4,
   historyEntryUs: 0.57,
-  /** How far a channel has come, asked in scripts of a hundred. */
-  topUs: 2,
+  /** How far a quiet channel has come, asked in scripts of a hundred [redis-costs]. */
+  topUs: 4,
   /** The first client of a channel on a node: pub/sub and the top [redis-costs]. */
   subscribeUs: 11,
   /** What a client's session takes at its coming: its record, its user's count, its presence [redis-costs: get, set, add, put]. */

@@ -35,6 +35,8 @@ export interface HoleFigures {
   /** From the return of the way. */
   readonly halfWholeMs: number;
   readonly allWholeMs: number;
+  /** What publications take of Redis, hole or not; from 0.9 on the hole is simulated with 0.9. */
+  readonly redisShareBefore: number;
   readonly redisPeakShare: number;
   readonly nodePeakShare: number;
   readonly breaksFirst: string;
@@ -56,7 +58,7 @@ export const HOLE: Hole = {
   cutMs: 10_000,
   channelsPerNode: 5000,
   subscribersPerChannel: 4,
-  publicationsPerSecond: 0.5,
+  publicationsPerSecond: 0.05,
   followers: 3,
   dataBytes: 200,
   historySize: 100,
@@ -195,6 +197,7 @@ function figuresOf(hole: Hole, cuts: readonly Cut[], redis: Station): HoleFigure
     told: sum(({ told }) => told) * (first?.weight ?? 1),
     halfWholeMs: whole[Math.ceil(whole.length / 2) - 1] ?? 0,
     allWholeMs: whole.at(-1) ?? 0,
+    redisShareBefore: redisShare(hole),
     redisPeakShare: redis.peakShare,
     nodePeakShare: Math.max(...cuts.map(({ core }) => core.peakShare)),
     breaksFirst: isFull ? busiest.name.replace(/ \d+$/, "") : "nothing",

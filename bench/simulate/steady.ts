@@ -12,6 +12,8 @@ export interface SteadyFigures {
   readonly load: Load;
   readonly nodeShare: number;
   readonly redisShare: number;
+  /** Of what Redis does: looks at quiet channels. */
+  readonly looksShare: number;
   readonly nodeNetworkShare: number;
   readonly redisNetworkShare: number;
   readonly redisCommandsPerSecond: number;
@@ -27,7 +29,7 @@ export interface SteadyFigures {
   readonly breaksAt: number;
 }
 
-/** How often a node looks how far its channels have come, and is heard of. */
+/** How often a node looks how far its channels have come that were quiet meanwhile (engines/redis/broker-watch.ts), and is heard of. */
 const TOP_SECONDS = 7;
 const LEASE_SECONDS = 3;
 const PING_SECONDS = 25;
@@ -51,13 +53,17 @@ export function simulateSteady(profile: Profile, nodes: number, seed: number): S
 function sharesOf(profile: Profile, load: Load, nodes: number) {
   const { publicationsPerSecond, followers, deliveriesPerSecond, connectsPerSecond, channelsPerNode, clients } = load;
   const messages = publicationsPerSecond * followers;
+  const channels = (channelsPerNode * nodes) / followers;
+  // Something came within the time with this chance; then nobody has to look.
+  const quiet = Math.exp((-publicationsPerSecond / channels) * TOP_SECONDS);
+  const tops = nodes === 1 ? 0 : (channelsPerNode * nodes * quiet) / TOP_SECONDS;
   const nodeUs =
     (publicationsPerSecond / nodes) * NODE.publishUs +
     (messages / nodes) * NODE.receiveUs +
     (deliveriesPerSecond / nodes) * deliveryUs(load.deliveriesPerClient) +
     (connectsPerSecond / nodes) * (NODE.connectUs + (profile.channelsPerClient - 1) * NODE.subscribeUs) +
-    (profile.clientsPerNode / PING_SECONDS) * NODE.heartbeatUs;
-  const tops = (channelsPerNode * nodes) / TOP_SECONDS;
+    (profile.clientsPerNode / PING_SECONDS) * NODE.heartbeatUs +
+    (tops / nodes) * NODE.lookUs;
   const reads = connectsPerSecond * profile.channelsPerClient;
   const redisUs =
     publicationsPerSecond * REDIS.publishUs +
@@ -68,12 +74,12 @@ function sharesOf(profile: Profile, load: Load, nodes: number) {
   const messageBytes = profile.dataBytes + BYTES.messageOverhead;
   const redisBits = (publicationsPerSecond + messages) * messageBytes * 8;
   const frameBits = (profile.dataBytes + BYTES.frameOverhead) * 8;
-  const channels = (channelsPerNode * nodes) / followers;
   return {
     nodeShare: nodeUs / 1e6,
     redisShare: redisUs / 1e6,
     nodeNetworkShare: (deliveriesPerSecond * frameBits + messages * messageBytes * 8) / nodes / MACHINE.nodeNetworkBits,
     redisNetworkShare: redisBits / MACHINE.redisNetworkBits,
+    looksShare: (tops * REDIS.topUs) / redisUs,
     redisCommandsPerSecond:
       publicationsPerSecond + tops + nodes / LEASE_SECONDS + connectsPerSecond * SESSION_COMMANDS + reads,
     redisMessagesPerSecond: messages,

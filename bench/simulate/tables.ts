@@ -5,6 +5,9 @@ import { PROFILES } from "./profiles.ts";
 import { simulateSteady } from "./steady.ts";
 import { simulateStorm, type Storm, STORM, type StormFigures } from "./storm.ts";
 
+/** So full may a master of a Redis Cluster be. */
+const MASTER_SHARE = 0.7;
+
 export function saySteady(report: Report, nodes: readonly number[], seed: number): void {
   for (const profile of PROFILES) {
     const rows = nodes.map((count): Row => {
@@ -18,6 +21,8 @@ export function saySteady(report: Report, nodes: readonly number[], seed: number
         "node core %": figures.nodeShare * 100,
         "node MB": figures.nodeGigabytes * 1000,
         "Redis core %": figures.redisShare * 100,
+        "masters for 70 % each": Math.ceil(figures.redisShare / MASTER_SHARE),
+        "of that looks %": figures.looksShare * 100,
         "commands/s": figures.redisCommandsPerSecond,
         "messages/s": figures.redisMessagesPerSecond,
         "Redis Mbit/s": figures.redisMegabitsPerSecond,
@@ -122,6 +127,7 @@ function holeRow(hole: Hole, seed: number): Row {
   return {
     nodes: hole.nodes,
     "cut off": hole.cut,
+    "Redis core % before": figures.redisShareBefore * 100,
     channels: figures.channels,
     reads: figures.reads,
     publications: figures.publications,
