@@ -48,8 +48,12 @@ export class Claims {
 
   async #take(owner: string): Promise<void> {
     const { link, prefix, lease, holdMs, clock, log } = this.deps;
-    if (!(await lease.claim(owner, holdMs))) return;
+    const connections = await lease.claim(owner, holdMs);
+    if (connections === undefined) return;
     log.warn("a process is taken for dead, its presence is removed", { peer: owner });
+    link.endConnections(connections).catch((error: unknown) => {
+      log.info("its connections to redis are left to redis", { peer: owner, reason: String(error) });
+    });
     const holding = clock.every(holdMs / 3, () => {
       lease.hold(owner, holdMs).catch((error: unknown) => log.debug("a claim was not renewed", () => ({ error })));
     });

@@ -64,9 +64,23 @@ interface Waiting {
   readonly bytes: number;
 }
 
+export type Identity = readonly [number: string, address: string];
+
+/** Ends a connection, if it is still the one that was meant: numbers begin anew when Redis is started. */
+export function killCommand([number, address]: Identity): string[] {
+  return ["CLIENT", "KILL", "ID", number, "ADDR", address];
+}
+
+function identityOf(info: unknown): Identity | undefined {
+  const [, number, address] = /\bid=(\d+) addr=(\S+)/.exec(String(info)) ?? [];
+  return number === undefined || address === undefined ? undefined : [number, address];
+}
+
 type Push = readonly [Buffer, Buffer | null, ...unknown[]];
 
 export class Connection {
+  /** How Redis knows it, for whoever has to end it from elsewhere: its number and its address. undefined where Redis does not say. */
+  identity: Identity | undefined;
   readonly #decoder: Decoder;
   /** In the order in which they were or will be written. */
   #waiting: Waiting[] = [];
@@ -127,6 +141,7 @@ export class Connection {
     const credentials = password === undefined ? [] : ["AUTH", user ?? "default", password];
     await this.send(["HELLO", "3", ...credentials, "SETNAME", "longwire"]);
     if (database !== 0) await this.send(["SELECT", String(database)]);
+    this.identity = identityOf(await this.send(["CLIENT", "INFO"]).catch(() => ""));
   }
 
   /** Rejects with `RedisRefusal` (what Redis said), `AnswerLost`, or `ReplyError(unavailable)` if it was surely not carried out. */

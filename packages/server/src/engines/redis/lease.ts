@@ -11,6 +11,7 @@ import type { Logger } from "../../base/log.ts";
 import { PEER_LENGTH } from "../../ports/node-bus.ts";
 import { orUnavailable } from "./answers.ts";
 import { BURY, CLAIM, HOLD, LEAVE, RENEW } from "./lease-scripts.ts";
+import type { Identity } from "./connection.ts";
 import type { Link, Script } from "./link.ts";
 import { KEEP_MS } from "./sweep.ts";
 
@@ -66,7 +67,7 @@ export class Lease {
   ) {
     this.owner = deps.mark;
     this.channel = busKey(deps.prefix, "all");
-    this.#keys = ["leases", "gone", "dying", "version"].map((kind) => busKey(deps.prefix, kind));
+    this.#keys = ["leases", "gone", "dying", "about", "version"].map((kind) => busKey(deps.prefix, kind));
   }
 
   /** Marks of the others. */
@@ -90,11 +91,12 @@ export class Lease {
   }
 
   async #renew(): Promise<void> {
-    const { clock, log, times } = this.deps;
+    const { clock, link, log, times } = this.deps;
     const askedAt = clock.uptime();
     try {
       const { owner } = this;
-      const answer = await this.#run(RENEW, owner, String(times.leaseMs), this.#version);
+      const about = JSON.stringify(link.connections);
+      const answer = await this.#run(RENEW, owner, String(times.leaseMs), this.#version, about);
       if (this.#ended) return;
       if (Array.isArray(answer)) this.#renewed(askedAt, answer as unknown as Renewal);
       else this.#fence();
@@ -151,9 +153,10 @@ export class Lease {
     if (message === `-${this.owner}`) void this.renew();
   }
 
-  /** For so long nobody else will. Resolves to whether it is this process that has to see to it now. */
-  async claim(owner: string, forMs: number): Promise<boolean> {
-    return Number(await this.#run(CLAIM, owner, String(forMs))) === 1;
+  /** For so long nobody else will. Resolves to its connections if it is this process that has to see to it now. */
+  async claim(owner: string, forMs: number): Promise<readonly Identity[] | undefined> {
+    const answer = await this.#run(CLAIM, owner, String(forMs));
+    return typeof answer === "string" ? (JSON.parse(answer) as Identity[]) : undefined;
   }
 
   async hold(owner: string, forMs: number): Promise<void> {

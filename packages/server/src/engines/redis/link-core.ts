@@ -2,7 +2,7 @@
 import type { Clock, Timer } from "../../base/clock.ts";
 import { StartupError } from "../../base/failures.ts";
 import type { Logger } from "../../base/log.ts";
-import type { Connection } from "./connection.ts";
+import { type Connection, type Identity, killCommand } from "./connection.ts";
 import { type LinkFault, notSent, RedisRefusal, stateOf } from "./failures.ts";
 import { type Link, type LinkSettings, type Listener, type Script, scriptOf } from "./link.ts";
 import { Calls, type Route, type Send } from "./link-calls.ts";
@@ -109,6 +109,15 @@ export abstract class LinkCore implements Link, Route {
     connection
       ?.follow(this.publishCommand === "PUBLISH" ? "UNSUBSCRIBE" : "SUNSUBSCRIBE", channel)
       .catch(() => undefined);
+  }
+
+  get connections(): readonly Identity[] {
+    return Array.from(this.nodes, ({ connection }) => connection?.identity).filter((one) => one !== undefined);
+  }
+
+  async endConnections(identities: readonly Identity[]): Promise<void> {
+    const nodes = [...this.nodes];
+    await Promise.all(nodes.flatMap((node) => identities.map((identity) => node.send(killCommand(identity)))));
   }
 
   onReturn(listener: () => void): void {

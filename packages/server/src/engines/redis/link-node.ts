@@ -1,7 +1,7 @@
 /** One server that is to be connected to for as long as it is wanted: opens the connection, opens it again when it breaks. */
 import type { Clock, Timer } from "../../base/clock.ts";
-import { type Address, Connection, type Target } from "./connection.ts";
-import { LinkFault, notSent } from "./failures.ts";
+import { type Address, Connection, type Identity, killCommand, type Target } from "./connection.ts";
+import { LinkFault, notSent, RedisRefusal } from "./failures.ts";
 import { allScripts } from "./link.ts";
 import { connectFault } from "./server-check.ts";
 
@@ -9,6 +9,7 @@ const OPEN_MS = 2_000;
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 1_000;
 const WAIT_MS = 1_000;
+const LOST_MAX = 8;
 
 export interface NodeDeps {
   readonly clock: Clock;
@@ -34,6 +35,8 @@ export class LinkNode {
   #retry: Timer | undefined;
   #retryMs = RETRY_MIN_MS;
   #closed = false;
+  /** Connections that were given up since one was opened. */
+  #lost: Identity[] = [];
   /** The `WAIT` that will follow what is being sent in this turn. */
   #waiting: Promise<unknown> | undefined;
 
@@ -57,6 +60,7 @@ export class LinkNode {
     const connection = await this.#connect(target);
     this.#opening = connection;
     await this.deps.prepare(connection, target);
+    await this.#endLost(connection);
     await Promise.all(allScripts().map(({ source }) => connection.send(["SCRIPT", "LOAD", source])));
     if (this.deps.waitReplicas > 0) this.#writer = await this.#connect(target);
     if (this.#closed || this.#opening !== connection) throw new Error("it was closed");
@@ -64,6 +68,12 @@ export class LinkNode {
     this.connection = connection;
     this.#retryMs = RETRY_MIN_MS;
     this.deps.opened(this);
+  }
+
+  /** Redis may not have noticed yet that they are lost, and carry out what it still finds in them. */
+  async #endLost(connection: Connection): Promise<void> {
+    for (const identity of this.#lost) await connection.send(killCommand(identity)).catch(passed);
+    this.#lost = [];
   }
 
   async #connect(target: Target): Promise<Connection> {
@@ -90,7 +100,11 @@ export class LinkNode {
     this.connection = undefined;
     this.#opening = undefined;
     this.#writer = undefined;
-    for (const connection of open) connection?.end();
+    for (const connection of open) {
+      if (connection?.identity !== undefined) this.#lost.push(connection.identity);
+      connection?.end();
+    }
+    this.#lost.splice(0, this.#lost.length - LOST_MAX);
   }
 
   #failed(fault: LinkFault): void {
@@ -137,6 +151,11 @@ export class LinkNode {
     this.#retry?.cancel();
     this.#drop();
   }
+}
+
+/** Not every user may end connections. */
+function passed(error: unknown): void {
+  if (!(error instanceof RedisRefusal)) throw error;
 }
 
 export function nameOf({ host, port }: Address): string {

@@ -10,6 +10,7 @@
  *   this link behind them. When some may have been lost, `onReturn` says so.
  */
 import { hash } from "node:crypto";
+import type { Identity } from "./connection.ts";
 
 /** A Lua script. Redis knows it by its hash. */
 export interface Script {
@@ -49,6 +50,10 @@ export interface Link {
   unfollow(channel: string): void;
   /** Messages may have been lost, or another server answers: all that is followed has been followed again, look for holes now. */
   onReturn(listener: () => void): void;
+  /** How Redis knows the connections of this link. */
+  readonly connections: readonly Identity[];
+  /** Ends connections of another one. Rejects where that is not allowed. */
+  endConnections(identities: readonly Identity[]): Promise<void>;
   /** Why Redis cannot be used right now. */
   readonly fault: string | undefined;
   close(): Promise<void>;
