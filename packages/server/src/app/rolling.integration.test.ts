@@ -74,6 +74,26 @@ describe("[WK-5] longwire reload", () => {
     rmSync(dirname(file), { recursive: true, force: true });
   }, 60_000);
 
+  test("[WK-10] a configuration that no worker has started with is not used for those that replace a dead one", async () => {
+    const file = join(mkdtempSync(join(tmpdir(), "longwire-reload-")), "longwire.toml");
+    writeFileSync(file, "messageBytesMax = 1000\n");
+    await start({ config: file });
+    const before = workersOf(run.server);
+    writeFileSync(file, "messageBytesMax = 2000\n");
+    const asked = reload();
+    await until("there is a new one", () => workersOf(run.server).length === 3);
+    process.kill(workersOf(run.server).find((pid) => !before.includes(pid)) ?? 0, "SIGKILL");
+    expect(await asked).toMatchObject({ status: 1 });
+    for (const pid of before) process.kill(pid, "SIGKILL");
+    const [one, other] = await oneOfEach();
+    const long = { type: "publish", channel: "news", data: "x".repeat(1500) };
+    for (const each of [one, other]) {
+      each?.send(long);
+      expect((await each?.closed)?.code).toBeGreaterThan(1000);
+    }
+    rmSync(dirname(file), { recursive: true, force: true });
+  });
+
   test("where a new worker does not become ready the old one stays, and the command says why", async () => {
     await start();
     const before = workersOf(run.server);

@@ -11,6 +11,7 @@ import type { LogFormat, Logger } from "../base/log.ts";
 import { changesOf } from "../config/changes.ts";
 import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../config/setting.ts";
+import type { Settings } from "../core/settings.ts";
 import { announce } from "./announcement.ts";
 import type { Capacity } from "./capacity.ts";
 import { type PlannedListener, planListeners } from "./listeners.ts";
@@ -70,8 +71,12 @@ export async function startSupervisor(config: Config, launch: Launch, log: Logge
   let supervisor: Supervisor | undefined;
   try {
     const runFile = openRunFile(config.dataDir);
-    undo.push(() => runFile.release());
-    if (runFile.left !== undefined) removeLeftFolder(runFile.left.socket);
+    // Where the engine needs the folder, it says better what is wrong with it.
+    if (typeof runFile === "string") log.warn("`longwire reload` will not find this server", { reason: runFile });
+    else {
+      undo.push(() => runFile.release());
+      if (runFile.left !== undefined) removeLeftFolder(runFile.left.socket);
+    }
     const folder = makePrivateFolder();
     undo.push(() => rmSync(folder, { recursive: true, force: true }));
     const settings = settingsOf(config, posture, VERSION);
@@ -98,12 +103,18 @@ interface Belongings {
   readonly posture: Posture;
   readonly tls: TlsFiles | undefined;
   readonly planned: readonly PlannedListener[];
-  readonly runFile: RunFile;
+  readonly runFile: RunFile | string;
   readonly folder: string;
   readonly host: EngineHost;
   readonly ports: SharedPorts;
   /** What closes them, last first. */
   readonly undo: (() => void | Promise<void>)[];
+}
+
+/** What a configuration leads to. */
+interface Checked {
+  readonly tls: TlsFiles | undefined;
+  readonly settings: Settings;
 }
 
 class Supervisor {
@@ -168,7 +179,7 @@ class Supervisor {
     const socket = join(folder, "control");
     const control = openControlSocket(socket, () => this.replace(), this.log);
     undo.push(() => control.close());
-    runFile.write({ pid: process.pid, socket });
+    if (typeof runFile !== "string") runFile.write({ pid: process.pid, socket });
     const tcp = planned.map(({ framing, channel, tls: isTls }, index) => {
       const port = ports.tcp[index]?.port ?? 0;
       return { port, framing, channel, tls: isTls };
@@ -191,26 +202,26 @@ class Supervisor {
   reload(next: Config): void {
     if (this.#stopping !== undefined) return;
     const { changed, restart, config } = changesOf(this.config, next);
-    const { settings, tls } = this.#checked(config);
-    // Where ports would begin or end to speak TLS, the workers say that it waits for a restart.
-    const isRenewed = (tls === undefined) === (this.#tls === undefined) && !isSameTls(tls, this.#tls);
-    if (isRenewed) this.#tls = tls;
-    this.config = config;
-    settings();
+    const checked = this.#checked(config);
+    // Where ports would begin or end to speak TLS, the workers say that it waits for a restart, and so it does for those to come.
+    const isSettled = (checked.tls === undefined) !== (this.#tls === undefined);
+    const tls = isSettled ? this.#tls : checked.tls;
+    const isRenewed = !isSameTls(tls, this.#tls);
+    const { tlsCert, tlsKey, tlsKeyPassphrase } = isSettled ? this.config : config;
+    this.#take({ ...config, tlsCert, tlsKey, tlsKeyPassphrase }, { ...checked, tls });
     this.#reloading = Promise.all(this.#workers().map((worker) => worker.reload(config))).then(() => {
       this.log.info("reloaded", { changed, restart, ...(isRenewed && { certificate: tls?.shown }) });
       warnOfExpiry(this.#tls, systemClock, this.log);
     });
   }
 
-  /** Everything that can be wrong, before anything is changed. Returns what changes the engine. */
-  #checked(config: Config): { settings: () => void; tls: TlsFiles | undefined } {
+  /** Everything that can be wrong, before anything is changed. */
+  #checked(config: Config): Checked {
     // The address is settled, whatever would be chosen today.
     const posture = postureOf({ ...config, host: this.own.posture.host });
     const tls = readTls(config);
     new Trust(config, systemClock, this.log).stop();
-    const settings = settingsOf(config, posture, VERSION);
-    return { tls, settings: () => this.own.host.reload(settings) };
+    return { tls, settings: settingsOf(config, posture, VERSION) };
   }
 
   replace(): Promise<Replaced> {
@@ -222,27 +233,34 @@ class Supervisor {
     });
     if (this.#stopping !== undefined) return Promise.resolve(failed("the server is stopping"));
     if (this.#replacing !== undefined) return Promise.resolve(failed("its workers are being replaced already"));
+    const before = this.config;
     let next: Config;
+    let checked: Checked;
     try {
       next = this.launch.read();
       this.#requireSame(next);
-      const { settings, tls } = this.#checked(next);
-      if ((tls === undefined) !== (this.#tls === undefined))
+      checked = this.#checked(next);
+      if ((checked.tls === undefined) !== (this.#tls === undefined))
         throw new StartupError("tlsCert: whether ports speak TLS is settled", "restart the server");
-      this.#tls = tls;
-      settings();
     } catch (error) {
       if (!(error instanceof ConfigError || error instanceof StartupError)) throw error;
       return Promise.resolve(failed(error.message, error.advice));
     }
-    this.config = next;
+    // Before one runs with it, a worker that dies is replaced with the configuration that is known to be good.
+    const isGood = (): void => {
+      if (this.config === before) this.#take(next, checked);
+    };
     this.log.info("replacing workers", { workers });
-    this.#replacing = replaceAll(this.#slots, next, systemClock).then((replaced) => {
+    this.#replacing = replaceAll(this.#slots, next, systemClock, isGood).finally(() => {
       this.#replacing = undefined;
-      this.log.info("replaced workers", { ...replaced });
-      return replaced;
     });
     return this.#replacing;
+  }
+
+  #take(config: Config, { settings, tls }: Checked): void {
+    this.config = config;
+    this.#tls = tls;
+    this.own.host.reload(settings);
   }
 
   /** New workers may be told anything but what the supervisor has settled for them. */

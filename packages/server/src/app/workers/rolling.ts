@@ -15,8 +15,16 @@ import type { WorkerProcess } from "./worker-process.ts";
  */
 const LINGER_MS = 1000;
 
-/** Where a new worker does not become ready, its slot and those behind it stay as they are. */
-export async function replaceAll(slots: readonly Slot[], config: Config, clock: Clock): Promise<Replaced> {
+/**
+ * Where a new worker does not become ready, its slot and those behind it stay as they are. `isGood`: a worker runs with this configuration, so
+ * that others can.
+ */
+export async function replaceAll(
+  slots: readonly Slot[],
+  config: Config,
+  clock: Clock,
+  isGood: () => void,
+): Promise<Replaced> {
   const replaced: number[] = [];
   const before: WorkerProcess[] = [];
   let failure: Replaced["failure"];
@@ -24,6 +32,7 @@ export async function replaceAll(slots: readonly Slot[], config: Config, clock: 
     try {
       const worker = await slot.replace(config);
       if (worker !== undefined) before.push(worker);
+      if (replaced.length === 0) isGood();
       replaced.push(slot.number);
     } catch (error) {
       if (!(error instanceof StartupError)) throw error;

@@ -27,18 +27,14 @@ export interface RunFile {
   release(): void;
 }
 
-/** Throws `StartupError` where a supervisor runs on this folder, or the folder cannot be written. */
-export function openRunFile(dataDir: string): RunFile {
+/** Returns why the folder cannot be written. Throws `StartupError` where a supervisor runs on it. */
+export function openRunFile(dataDir: string): RunFile | string {
   let file: number;
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     file = openSync(join(dataDir, FILE), "a+", 0o600);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new StartupError(
-      `dataDir: the folder ${dataDir} cannot be used: ${reason}`,
-      "make it a folder this user may write to, or name another one with --data-dir",
-    );
+    return error instanceof Error ? error.message : String(error);
   }
   if (!lock(file)) {
     closeSync(file);

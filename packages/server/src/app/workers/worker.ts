@@ -37,6 +37,8 @@ class Worker {
   readonly #over = Promise.withResolvers<number>();
   #house: House | undefined;
   #log: LeveledLogger | undefined;
+  /** What came before there was anything to reload. */
+  #next: Config | undefined;
   #isStopping = false;
 
   constructor(private readonly tell: (message: FromWorker) => void) {}
@@ -96,6 +98,7 @@ class Worker {
       return;
     }
     this.tell({ type: "ready", capacity: this.#house.opened().capacity });
+    if (this.#next !== undefined) this.#reload(this.#next);
     if (this.#isStopping) void this.#stop();
   }
 
@@ -105,8 +108,12 @@ class Worker {
   }
 
   #reload(config: Config): void {
+    if (this.#house === undefined) {
+      this.#next = config;
+      return;
+    }
     try {
-      this.#house?.reload(config);
+      this.#house.reload(config);
       this.#log?.setLevel(config.logLevel);
     } catch (error) {
       if (!(error instanceof ConfigError || error instanceof StartupError)) throw error;
