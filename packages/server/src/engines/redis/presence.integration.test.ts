@@ -187,6 +187,11 @@ describe("a dead process", () => {
       const { self } = b.engine.bus;
       b.freeze();
       await until("the end", async () => (await countOf(a, "a")) === 0);
+      // Redis would keep what it said for it, and what is said to its clients.
+      await until("its connections' end", async () => {
+        const clients = await redis.cli("CLIENT", "LIST");
+        return clients.split("\n").filter((line) => line.includes("name=longwire ")).length === 1;
+      });
       // Its client came back to it before it was told, and to the other one.
       const late = b.engine.presence.put("a", { session: "s2", user: "eve" });
       await a.engine.presence.put("a", { session: "s1", user: "bob" });

@@ -16,9 +16,9 @@ local commands = {
   {'SET', key, '1', 'PX', '1000'}, {'GET', key}, {'INCR', key}, {'PEXPIRE', key, '1000'}, {'PTTL', key}, {'EXISTS', key}, {'DEL', key}, {'UNLINK', key},
   {'HSET', hash, 'a', '1'}, {'HGET', hash, 'a'}, {'HMGET', hash, 'a', 'b'}, {'HGETALL', hash}, {'HLEN', hash}, {'HINCRBY', hash, 'a', '1'}, {'HDEL', hash, 'a'},
   {'RPUSH', list, 'a'}, {'LLEN', list}, {'LINDEX', list, '0'}, {'LRANGE', list, '0', '1'}, {'LTRIM', list, '1', '-1'},
-  {'SADD', set, 'a'}, {'SMEMBERS', set}, {'SREM', set, 'a'},
+  {'SADD', set, 'a'}, {'SRANDMEMBER', set, '1'}, {'SSCAN', set, '0'}, {'SREM', set, 'a'},
   {'ZADD', sorted, '0', 'a'}, {'ZRANGEBYLEX', sorted, '-', '+', 'LIMIT', '0', '1'}, {'ZRANGEBYSCORE', sorted, '-inf', '+inf', 'LIMIT', '0', '1'},
-  {'ZRANDMEMBER', sorted, '1'}, {'ZSCORE', sorted, 'a'}, {'ZCARD', sorted}, {'ZREM', sorted, 'a'},
+  {'ZRANDMEMBER', sorted, '1'}, {'ZRANGE', sorted, '-1', '-1', 'WITHSCORES'}, {'ZREMRANGEBYSCORE', sorted, '-inf', '(0'}, {'ZSCORE', sorted, 'a'}, {'ZCARD', sorted}, {'ZREM', sorted, 'a'},
   {'TIME'}, {'INFO', 'replication'}, {publish, key, ''}, {'PUBSUB', publish == 'PUBLISH' and 'NUMSUB' or 'SHARDNUMSUB', key},
 }
 for _, command in ipairs(commands) do
