@@ -6,7 +6,7 @@
  *     node.sink.offsets("a"); node.link.fault; node.log.lines;
  *     await node.close();
  */
-import { systemClock } from "../../src/base/clock.ts";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { newPeerMark } from "../../src/base/ids.ts";
 import type { LogFields, Logger } from "../../src/base/log.ts";
 import { RedisBroker } from "../../src/engines/redis/broker.ts";
@@ -62,20 +62,22 @@ export interface BrokerNode<S extends Sink = RecordingSink> {
 export async function openNode(
   changed: Partial<LinkSettings> & Pick<LinkSettings, "urls">,
   engine: Partial<EngineSettings> = {},
+  time: Partial<Clock> = {},
 ): Promise<BrokerNode> {
-  return await openNodeWith(new RecordingSink(), changed, settingsOf(engine));
+  return await openNodeWith(new RecordingSink(), changed, settingsOf(engine), { ...systemClock, ...time });
 }
 
 export async function openNodeWith<S extends Sink>(
   sink: S,
   changed: Partial<LinkSettings> & Pick<LinkSettings, "urls">,
   engine: EngineSettings,
+  clock: Clock = systemClock,
 ): Promise<BrokerNode<S>> {
   const log = new RecordingLog();
   const settings = linkSettings(changed);
-  const link = await openLink({ settings, clock: systemClock, log });
+  const link = await openLink({ settings, clock, log });
   const { prefix, waitReplicas } = settings;
-  const deps = { link, settings: engine, sink, clock: systemClock, log, prefix, mark: newPeerMark(), waitReplicas };
+  const deps = { link, settings: engine, sink, clock, log, prefix, mark: newPeerMark(), waitReplicas };
   const broker = new RedisBroker(deps);
   return {
     link,

@@ -92,8 +92,7 @@ export class Publisher {
     const sent = this.#request(channel, keys, draft, { counter, id, own, followed });
     if (own !== undefined) this.#own.set(id, own);
     try {
-      const answer = await this.#send(sent);
-      const [status, epoch, offset, followers] = answer;
+      const [status, epoch, offset, followers] = await this.#send(sent);
       if (status === "conflict") throw new ReplyError("conflict");
       if (status === "repeated") return { epoch, offset, repeated: true, followers };
       if (status !== "ok") throw notSent("it cannot be found out whether it was kept");
@@ -167,6 +166,7 @@ export class Publisher {
     }
   }
 
+  /** Asks for so long until it is known. */
   async #findOut(sent: Sent, known: Position | undefined): Promise<Answer> {
     const { link, clock, waitReplicas } = this.deps;
     const { own, keys, args, counter, sentAt } = sent;
@@ -177,7 +177,14 @@ export class Publisher {
       again[9] = String(counter * ATTEMPTS + attempt);
       again.push(String(clock.uptime() - sentAt + CLOCKS_DIFFER_MS), known?.epoch ?? "", String(known?.offset ?? 0));
       try {
-        return (await link.run(STORE, keys, again, true)) as Answer;
+        const answer = (await link.run(STORE, keys, again, true)) as Answer;
+        // Where it was stored before, its message is gone with the connection.
+        const [status, epoch, offset] = answer;
+        if (status === "ok" && own !== undefined && own.seen === undefined) {
+          own.seen = { epoch, offset };
+          this.deps.sink.top(sent.channel, own.seen);
+        }
+        return answer;
       } catch (error) {
         const isAway = error instanceof AnswerLost || (error instanceof ReplyError && error.error === "unavailable");
         if (!isAway) throw error;

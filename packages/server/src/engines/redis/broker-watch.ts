@@ -58,13 +58,13 @@ export class Watch {
 
   #check(all: boolean): void {
     const { clock, log, positionTtlMs } = this.deps;
-    const renew = clock.uptime() >= this.#renewAt;
-    if (renew) this.#renewAt = clock.uptime() + positionTtlMs / 8;
     if (this.#looking !== "no") {
       // Another return while the tops are being read: some of them are from before it.
       if (all) this.#looking = "again";
       return;
     }
+    const renew = clock.uptime() >= this.#renewAt;
+    if (renew) this.#renewAt = clock.uptime() + positionTtlMs / 8;
     const channels = [...this.followed.values()].filter((followed) => {
       const isQuiet = !followed.heard;
       followed.heard = false;

@@ -52,11 +52,18 @@ const STATES: Readonly<Record<string, string>> = {
   NOPERM: "does not allow this user what the gateway needs",
   NOAUTH: "wants a password",
   WRONGPASS: "does not accept user and password",
+  MAXCLIENTS: "has no connection left (maxclients)",
 };
 
+/** What a script may say instead of one of the words above. */
+const SENTENCES: readonly (readonly [RegExp, string])[] = [
+  [/can't run this command|can't access at least one of the keys|Unknown Redis command|no permissions/i, "NOPERM"],
+  [/max number of clients/i, "MAXCLIENTS"],
+];
+
+/** The state of the server that a refusal tells of; undefined for a fault of the command. */
 export function stateOf({ word, message }: RedisRefusal): string | undefined {
-  const state = STATES[word];
-  // What a script ran into is quoted behind the name of the script.
-  if (state !== undefined || word !== "ERR") return state;
-  return /max number of clients/.test(message) ? "has no connection left (maxclients)" : undefined;
+  if (word !== "ERR") return STATES[word];
+  const sentence = SENTENCES.find(([pattern]) => pattern.test(message));
+  return sentence === undefined ? undefined : STATES[sentence[1]];
 }
