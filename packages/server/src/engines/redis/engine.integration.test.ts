@@ -5,8 +5,7 @@ import { presenceContract } from "../../../test/contracts/presence.ts";
 import { stateContract } from "../../../test/contracts/state.ts";
 import type { OpenEngine } from "../../../test/support/engine.ts";
 import { linkSettings, RecordingLog } from "../../../test/support/redis-broker.ts";
-import { openRedisNode } from "../../../test/support/redis-engine.ts";
-import { until } from "../../../test/support/redis-wait.ts";
+import { openRedisBuses } from "../../../test/support/redis-buses.ts";
 import { type RedisServer, startRedis } from "../../../test/support/redis.ts";
 import { systemClock } from "../../base/clock.ts";
 import { connectRedisEngine } from "./engine.ts";
@@ -30,28 +29,4 @@ const open: OpenEngine = async (settings, sink) => {
 presenceContract("redis", open);
 stateContract("redis", open, "its own");
 
-nodeBusContract("redis", async (answerings) => {
-  const prefix = `bus${opened++}`;
-  const nodes = await Promise.all(
-    answerings.map(async (answering) => {
-      const node = await openRedisNode({ urls: [redis.url], prefix });
-      node.engine.bus.listen(answering);
-      return node;
-    }),
-  );
-  const buses = nodes.map(({ engine }) => engine.bus);
-  const knows = (bus: (typeof buses)[number], count: number): boolean => bus.peers().length === count;
-  await until("peers", () => Promise.resolve(buses.every((bus) => knows(bus, buses.length - 1))));
-  return {
-    buses,
-    elapse: Bun.sleep,
-    async kill(at) {
-      nodes[at]?.kill();
-      const left = buses.filter((_, index) => index !== at);
-      await until("a death", () => Promise.resolve(left.every((bus) => knows(bus, left.length - 1))));
-    },
-    async close() {
-      await Promise.all(nodes.map((node) => node.close()));
-    },
-  };
-});
+nodeBusContract("redis", (answerings) => openRedisBuses({ urls: [redis.url], prefix: `bus${opened++}` }, answerings));
