@@ -4,7 +4,6 @@
  */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { rmSync } from "node:fs";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/failures.ts";
 import type { LogFormat, Logger } from "../base/log.ts";
@@ -24,7 +23,7 @@ import { VERSION } from "./version.ts";
 import { openControlSocket, type Replaced } from "./workers/control-socket.ts";
 import { type EngineHost, openEngineHost } from "./workers/engine-host.ts";
 import { openSharedPorts, type SharedPorts } from "./workers/ports.ts";
-import { makePrivateFolder, removeLeftFolder } from "./workers/private-folder.ts";
+import { makePrivateFolder } from "./workers/private-folder.ts";
 import { replaceAll } from "./workers/rolling.ts";
 import { openRunFile, type RunFile } from "./workers/run-file.ts";
 import { Slot } from "./workers/slot.ts";
@@ -73,12 +72,10 @@ export async function startSupervisor(config: Config, launch: Launch, log: Logge
     const runFile = openRunFile(config.dataDir);
     // Where the engine needs the folder, it says better what is wrong with it.
     if (typeof runFile === "string") log.warn("`longwire reload` will not find this server", { reason: runFile });
-    else {
-      undo.push(() => runFile.release());
-      if (runFile.left !== undefined) removeLeftFolder(runFile.left.socket);
-    }
-    const folder = makePrivateFolder();
-    undo.push(() => rmSync(folder, { recursive: true, force: true }));
+    else undo.push(() => runFile.release());
+    const privately = makePrivateFolder(systemClock);
+    const folder = privately.path;
+    undo.push(() => privately.remove());
     const settings = settingsOf(config, posture, VERSION);
     const host = await openEngineHost(config, settings, folder, log, (pid, reason) => supervisor?.end(pid, reason));
     undo.push(() => host.close());

@@ -1,31 +1,71 @@
 /** A folder that only this user can look into, for the supervisor's sockets. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
+import type { Clock } from "../../base/clock.ts";
 import { StartupError } from "../../base/failures.ts";
+import { lockFile } from "../../base/file-lock.ts";
 
 const PREFIX = "longwire-workers-";
+const LOCK = "lock";
 
 /** The kernel takes paths of sockets up to 107 bytes. Behind the folder's own comes at most this. */
 const FOLDER_BYTES_MAX = 80;
 
+/** One without a lock file that is no older is being made. */
+const NEW_MS = 600_000;
+
+export interface PrivateFolder {
+  readonly path: string;
+  remove(): void;
+}
+
 /** Throws `StartupError`. */
-export function makePrivateFolder(): string {
+export function makePrivateFolder(clock: Pick<Clock, "now">): PrivateFolder {
   const own = join(tmpdir(), PREFIX);
+  const prefix = Buffer.byteLength(own) + 6 <= FOLDER_BYTES_MAX ? own : `/tmp/${PREFIX}`;
   try {
+    removeLeft(dirname(prefix), clock.now());
     // mkdtemp adds six characters, and lets nobody else in.
-    return mkdtempSync(Buffer.byteLength(own) + 6 <= FOLDER_BYTES_MAX ? own : `/tmp/${PREFIX}`);
+    const path = mkdtempSync(prefix);
+    const lock = openSync(join(path, LOCK), "w", 0o600);
+    lockFile(lock);
+    return {
+      path,
+      remove() {
+        rmSync(path, { recursive: true, force: true });
+        closeSync(lock);
+      },
+    };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new StartupError(
-      `workers: there is no place for their sockets: ${reason}`,
-      "set TMPDIR to a folder this user may write to",
-    );
+    const advice = "set TMPDIR to a folder this user may write to";
+    throw new StartupError(`workers: there is no place for their sockets: ${reason}`, advice);
   }
 }
 
-/** What a supervisor that was killed has left: the folder of this socket, if it is one of ours. */
-export function removeLeftFolder(socket: string): void {
-  const folder = dirname(socket);
-  if (basename(folder).startsWith(PREFIX)) rmSync(folder, { recursive: true, force: true });
+/** What supervisors that were killed have left. */
+function removeLeft(folder: string, now: number): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (name.startsWith(PREFIX) && isLeft(path, now)) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function isLeft(path: string, now: number): boolean {
+  let lock: number | undefined;
+  try {
+    lock = openSync(join(path, LOCK), "r");
+    return lockFile(lock);
+  } catch (error) {
+    // Another user's is not ours to look into.
+    return (error as NodeJS.ErrnoException).code === "ENOENT" && (ageOf(path, now) ?? 0) > NEW_MS;
+  } finally {
+    if (lock !== undefined) closeSync(lock);
+  }
+}
+
+function ageOf(path: string, now: number): number | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats && now - stats.mtimeMs;
 }

@@ -7,12 +7,9 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { StartupError } from "../../base/failures.ts";
-import { openLibrary } from "../../base/libc.ts";
+import { lockFile } from "../../base/file-lock.ts";
 
 const FILE = "supervisor.lock";
-
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 
 export interface RunningSupervisor {
   readonly pid: number;
@@ -21,8 +18,6 @@ export interface RunningSupervisor {
 }
 
 export interface RunFile {
-  /** What a supervisor has written that is gone. */
-  readonly left: RunningSupervisor | undefined;
   write(running: RunningSupervisor): void;
   release(): void;
 }
@@ -36,7 +31,7 @@ export function openRunFile(dataDir: string): RunFile | string {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-  if (!lock(file)) {
+  if (!lockFile(file)) {
     closeSync(file);
     throw new StartupError(
       `another Longwire is running on the data folder ${dataDir}`,
@@ -44,7 +39,6 @@ export function openRunFile(dataDir: string): RunFile | string {
     );
   }
   return {
-    left: parse(readFileSync(join(dataDir, FILE), "utf8")),
     write(running) {
       ftruncateSync(file);
       writeSync(file, `${JSON.stringify(running)}\n`);
@@ -65,14 +59,10 @@ export function findSupervisor(dataDir: string): RunningSupervisor | undefined {
     return undefined;
   }
   try {
-    return lock(file) ? undefined : parse(readFileSync(file, "utf8"));
+    return lockFile(file) ? undefined : parse(readFileSync(file, "utf8"));
   } finally {
     closeSync(file);
   }
-}
-
-function lock(file: number): boolean {
-  return openLibrary().flock(file, LOCK_EX | LOCK_NB) === 0;
 }
 
 function parse(text: string): RunningSupervisor | undefined {
