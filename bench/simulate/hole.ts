@@ -22,6 +22,8 @@ export interface Hole {
   readonly dataBytes: number;
   /** What a channel keeps: beyond it the rest is gone, and clients are told. */
   readonly historySize: number;
+  /** Masters of a Redis Cluster, with the channels spread evenly over them; 1 without one. */
+  readonly masters: number;
 }
 
 export interface HoleFigures {
@@ -62,6 +64,7 @@ export const HOLE: Hole = {
   followers: 3,
   dataBytes: 200,
   historySize: 100,
+  masters: 1,
 };
 
 interface Cut {
@@ -72,6 +75,8 @@ interface Cut {
   readonly core: Station;
   readonly network: Station;
   readonly weight: number;
+  /** The same for the work of Redis, which its masters share. */
+  readonly redisWeight: number;
   readonly wholeAtMs: number[];
   reads: number;
   bytes: number;
@@ -84,6 +89,7 @@ export function simulateHole(hole: Hole, seed: number): HoleFigures {
   const chance = new Chance(seed);
   const simulated = Math.min(hole.cut, NODES_SIMULATED_MAX);
   const weight = hole.cut / simulated;
+  const redisWeight = weight / hole.masters;
   const redis = new Station("Redis", agenda, { wakeUs: REDIS.wakeUs, background: Math.min(0.9, redisShare(hole)) });
   const background = Math.min(0.9, nodeShare(hole));
   const cuts = Array.from({ length: simulated }, (_, at): Cut => {
@@ -97,6 +103,7 @@ export function simulateHole(hole: Hole, seed: number): HoleFigures {
       core,
       network,
       weight,
+      redisWeight,
       wholeAtMs: [],
       reads: 0,
       bytes: 0,
@@ -110,9 +117,9 @@ export function simulateHole(hole: Hole, seed: number): HoleFigures {
 }
 
 /** What all publications together take of Redis, hole or not. */
-function redisShare({ nodes, channelsPerNode, followers, publicationsPerSecond }: Hole): number {
+function redisShare({ nodes, channelsPerNode, followers, publicationsPerSecond, masters }: Hole): number {
   const perSecond = publicationsEverywhere({ nodes, channelsPerNode, followers, publicationsPerSecond });
-  return (perSecond * (REDIS.publishUs + followersOf(nodes, followers) * REDIS.followerUs)) / 1e6;
+  return (perSecond * (REDIS.publishUs + followersOf(nodes, followers) * REDIS.followerUs)) / 1e6 / masters;
 }
 
 function publicationsEverywhere(
@@ -139,11 +146,11 @@ export function noticedMs(cutMs: number): number {
 }
 
 function comeBack(cut: Cut): void {
-  const { hole, agenda, redis, weight } = cut;
+  const { hole, agenda, redis, redisWeight } = cut;
   for (let first = 0; first < hole.channelsPerNode; first += BATCH) {
     const count = Math.min(BATCH, hole.channelsPerNode - first);
-    redis.serve(count * REDIS.subscribeUs * weight, () => {
-      redis.serve(count * REDIS.topUs * weight, () => {
+    redis.serve(count * REDIS.subscribeUs * redisWeight, () => {
+      redis.serve(count * REDIS.topUs * redisWeight, () => {
         agenda.after(2 * MACHINE.roundTripMs, () => {
           for (let channel = 0; channel < count; channel++) mend(cut);
         });
@@ -164,13 +171,13 @@ function mend(cut: Cut): void {
 }
 
 function read(cut: Cut, left: number): void {
-  const { hole, agenda, redis, network, core, weight } = cut;
+  const { hole, agenda, redis, network, core, weight, redisWeight } = cut;
   const entryBytes = hole.dataBytes + BYTES.messageOverhead;
   const count = Math.min(left, PAGE, Math.max(1, Math.floor(PAGE_BYTES / entryBytes)));
   cut.reads += weight;
   cut.bytes += count * entryBytes * weight;
   cut.publications += count * weight;
-  redis.serve((REDIS.historyUs + count * REDIS.historyEntryUs) * weight, () => {
+  redis.serve((REDIS.historyUs + count * REDIS.historyEntryUs) * redisWeight, () => {
     network.serve((count * entryBytes * 8 * 1e6) / MACHINE.nodeNetworkBits, () => {
       // What is missed goes out together: one write for each subscriber.
       const us = count * NODE.receiveUs + hole.subscribersPerChannel * deliveryUs(hole.publicationsPerSecond);

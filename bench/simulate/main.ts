@@ -23,6 +23,7 @@ Sections (all of them unless named):
 Options:
   --seed N        what happens by chance (1)
   --nodes LIST    how many nodes (1,10,100,1000)
+  --masters N     of a Redis Cluster (1: no Cluster)
   --json FILE     write the figures there as well
 
 "npm run bench -- storm" measures a storm and prints this simulation's beside it.
@@ -46,6 +47,7 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       seed: { type: "string", default: "1" },
+      masters: { type: "string", default: "1" },
       nodes: { type: "string", default: "1,10,100,1000" },
       json: { type: "string" },
       help: { type: "boolean", default: false },
@@ -56,13 +58,14 @@ async function main(): Promise<void> {
     return;
   }
   const seed = positive("--seed", values.seed);
+  const masters = positive("--masters", values.masters);
   const nodes = values.nodes.split(",").map((text) => positive("--nodes", text));
   const chosen = positionals.length === 0 ? SECTION_NAMES : positionals.map(sectionNamed);
   const report = new Report((text) => void process.stdout.write(text));
   report.say(
     `Simulated with seed ${seed}. A node is one process with one core; a machine of eight cores is eight of them.`,
   );
-  for (const name of chosen) SECTIONS[name](report, nodes, seed);
+  for (const name of chosen) SECTIONS[name](report, { nodes, seed, masters });
   if (values.json !== undefined) await Bun.write(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
 }
 

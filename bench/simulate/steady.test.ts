@@ -46,6 +46,12 @@ describe("everyday work", () => {
     expect(figures.breaksAt).toBeLessThan(1);
   });
 
+  test("masters of a Redis Cluster share what Redis does", () => {
+    const [one, four] = [simulateSteady(PROFILE, 100, 1), simulateSteady(PROFILE, 100, 1, 4)];
+    expect(four.redisShare).toBeCloseTo(one.redisShare / 4);
+    expect(four.redisCommandsPerSecond).toBe(one.redisCommandsPerSecond);
+  });
+
   test("messages of Redis are publications times the nodes that follow", () => {
     const { load, redisMessagesPerSecond } = simulateSteady(PROFILE, 10, 1);
     expect(redisMessagesPerSecond).toBeCloseTo(load.publicationsPerSecond * load.followers);

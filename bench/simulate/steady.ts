@@ -38,19 +38,26 @@ const SESSION_COMMANDS = 4;
 const PLAYED_PUBLICATIONS = 50_000;
 const PLAYED_MS_MAX = 20_000;
 
-export function simulateSteady(profile: Profile, nodes: number, seed: number): SteadyFigures {
+/** `masters` of a Redis Cluster share what Redis does. */
+export function simulateSteady(profile: Profile, nodes: number, seed: number, masters = 1): SteadyFigures {
   const load = loadOf(profile, nodes);
-  const shares = sharesOf(profile, load, nodes);
+  const shares = sharesOf(profile, load, nodes, masters);
   const [breaksFirst, most] = Object.entries({
     "a core of the nodes": shares.nodeShare,
     "Redis's core": shares.redisShare,
     "network of the nodes": shares.nodeNetworkShare,
     "network of Redis": shares.redisNetworkShare,
   }).reduce((fullest, each) => (each[1] > fullest[1] ? each : fullest));
-  return { load, ...shares, ...waits(profile, load, nodes, seed), breaksFirst, breaksAt: 1 / most };
+  return {
+    load,
+    ...shares,
+    ...waits(load, { nodes, masters, shares }, seed),
+    breaksFirst,
+    breaksAt: 1 / most,
+  };
 }
 
-function sharesOf(profile: Profile, load: Load, nodes: number) {
+function sharesOf(profile: Profile, load: Load, nodes: number, masters: number) {
   const { publicationsPerSecond, followers, deliveriesPerSecond, connectsPerSecond, channelsPerNode, clients } = load;
   const messages = publicationsPerSecond * followers;
   const channels = (channelsPerNode * nodes) / followers;
@@ -76,9 +83,9 @@ function sharesOf(profile: Profile, load: Load, nodes: number) {
   const frameBits = (profile.dataBytes + BYTES.frameOverhead) * 8;
   return {
     nodeShare: nodeUs / 1e6,
-    redisShare: redisUs / 1e6,
+    redisShare: redisUs / masters / 1e6,
     nodeNetworkShare: (deliveriesPerSecond * frameBits + messages * messageBytes * 8) / nodes / MACHINE.nodeNetworkBits,
-    redisNetworkShare: redisBits / MACHINE.redisNetworkBits,
+    redisNetworkShare: redisBits / masters / MACHINE.redisNetworkBits,
     looksShare: (tops * REDIS.topUs) / redisUs,
     redisCommandsPerSecond:
       publicationsPerSecond + tops + nodes / LEASE_SECONDS + connectsPerSecond * SESSION_COMMANDS + reads,
@@ -91,13 +98,16 @@ function sharesOf(profile: Profile, load: Load, nodes: number) {
 }
 
 /** Publications come when they come; Redis takes one after the other, and so does a node that follows the channels of some. */
-function waits(profile: Profile, load: Load, nodes: number, seed: number): { p50Ms: number; p99Ms: number } {
+function waits(
+  load: Load,
+  { nodes, masters, shares }: { nodes: number; masters: number; shares: ReturnType<typeof sharesOf> },
+  seed: number,
+): { p50Ms: number; p99Ms: number } {
   const agenda = new Agenda();
   const chance = new Chance(seed);
-  const shares = sharesOf(profile, load, nodes);
   if (Math.max(shares.nodeShare, shares.redisShare) >= 1) return { p50Ms: Infinity, p99Ms: Infinity };
   const publishUs = REDIS.publishUs + load.followers * REDIS.followerUs;
-  const ownRedis = (load.publicationsPerSecond * publishUs) / 1e6;
+  const ownRedis = (load.publicationsPerSecond * publishUs) / masters / 1e6;
   const redis = new Station("Redis", agenda, { wakeUs: REDIS.wakeUs, background: shares.redisShare - ownRedis });
   // One node stands for all: it follows this share of the channels, and has this share of a channel's subscribers.
   const share = load.followers / nodes;
@@ -108,7 +118,7 @@ function waits(profile: Profile, load: Load, nodes: number, seed: number): { p50
   const took: number[] = [];
   const publish = (left: number): void => {
     const begunMs = agenda.nowMs;
-    redis.serve(publishUs, () => {
+    redis.serve(publishUs / masters, () => {
       if (chance.share() >= share) return;
       agenda.after(MACHINE.roundTripMs, () => {
         core.serve(deliveriesUs, () => took.push(agenda.nowMs - begunMs));

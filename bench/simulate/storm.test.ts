@@ -69,6 +69,14 @@ describe("a storm", () => {
     expect(eighty.redisPeakShare).toBeGreaterThan(eight.redisPeakShare);
   });
 
+  test("masters of a Redis Cluster share the work", () => {
+    const storm = { ...SMALL, nodes: 10, clientsPerNode: 10_000, channelsPerClient: 10 };
+    const [one, eight] = [simulateStorm(storm, 1), simulateStorm({ ...storm, masters: 8 }, 1)];
+    expect(one.redisPeakShare).toBe(1);
+    expect(eight.redisPeakShare).toBeLessThan(0.9);
+    expect(eight.allBackMs).toBeLessThan(one.allBackMs);
+  });
+
   test("says what was full and for how long", () => {
     const figures = simulateStorm(
       { ...SMALL, nodes: 10, clientsPerNode: 20_000, missedPerChannel: 50, channelsPerClient: 10 },

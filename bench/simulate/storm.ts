@@ -19,6 +19,8 @@ export interface Storm {
   /** Until what has died takes connections again. */
   readonly restartMs: number;
   readonly engine: "sqlite" | "redis";
+  /** Masters of a Redis Cluster, with the channels spread evenly over them; 1 without one. */
+  readonly masters: number;
   /** Share of each core, and of Redis, that ordinary work takes meanwhile. */
   readonly background: number;
   readonly handshakesPerSecond: number;
@@ -57,6 +59,7 @@ export const STORM: Storm = {
   died: "one",
   restartMs: 1000,
   engine: "redis",
+  masters: 1,
   background: 0.3,
   handshakesPerSecond: 20_000,
   backoff: { minMs: 1000, maxMs: 30_000, factor: 2 },
@@ -152,7 +155,7 @@ function catchUp(world: World, core: Station): void {
   }
   const readUs = REDIS.historyUs + storm.missedPerChannel * REDIS.historyEntryUs;
   const redisUs = REDIS.sessionUs + storm.channelsPerClient * readUs;
-  redis.serve(redisUs * weight, () => agenda.after(MACHINE.roundTripMs, replay));
+  redis.serve((redisUs * weight) / storm.masters, () => agenda.after(MACHINE.roundTripMs, replay));
 }
 
 function figuresOf(world: World, clients: number): StormFigures {

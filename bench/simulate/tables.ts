@@ -5,13 +5,20 @@ import { PROFILES } from "./profiles.ts";
 import { simulateSteady } from "./steady.ts";
 import { simulateStorm, type Storm, STORM, type StormFigures } from "./storm.ts";
 
+export interface Choice {
+  readonly nodes: readonly number[];
+  readonly seed: number;
+  /** Of a Redis Cluster. */
+  readonly masters: number;
+}
+
 /** So full may a master of a Redis Cluster be. */
 const MASTER_SHARE = 0.7;
 
-export function saySteady(report: Report, nodes: readonly number[], seed: number): void {
+export function saySteady(report: Report, { nodes, seed, masters }: Choice): void {
   for (const profile of PROFILES) {
     const rows = nodes.map((count): Row => {
-      const figures = simulateSteady(profile, count, seed);
+      const figures = simulateSteady(profile, count, seed, masters);
       const { load } = figures;
       return {
         nodes: count,
@@ -21,7 +28,7 @@ export function saySteady(report: Report, nodes: readonly number[], seed: number
         "node core %": figures.nodeShare * 100,
         "node MB": figures.nodeGigabytes * 1000,
         "Redis core %": figures.redisShare * 100,
-        "masters for 70 % each": Math.ceil(figures.redisShare / MASTER_SHARE),
+        "masters for 70 % each": Math.ceil((figures.redisShare * masters) / MASTER_SHARE),
         "of that looks %": figures.looksShare * 100,
         "commands/s": figures.redisCommandsPerSecond,
         "messages/s": figures.redisMessagesPerSecond,
@@ -66,14 +73,14 @@ function stormOf(storm: Partial<Storm> & { readonly nodes: number }): Storm {
   return { ...STORM, engine: storm.nodes === 1 ? "sqlite" : "redis", ...storm };
 }
 
-export function sayStorms(report: Report, nodes: readonly number[], seed: number): void {
+export function sayStorms(report: Report, { nodes, seed, masters }: Choice): void {
   const { clientsPerNode, channelsPerClient, missedPerChannel } = STORM;
   const each = `${clientsPerNode} clients of ${channelsPerClient} channels a node, ${missedPerChannel} publications missed in each`;
   for (const died of ["one", "all"] as const) {
     const rows = nodes.map((count) => ({
       nodes: count,
       engine: count === 1 ? "sqlite" : "redis",
-      ...stormRow(simulateStorm(stormOf({ nodes: count, died }), seed)),
+      ...stormRow(simulateStorm(stormOf({ nodes: count, died, masters }), seed)),
     }));
     report.table(`Storm, ${died === "one" ? "one node dies" : "every node is started anew"}: ${each}`, rows);
   }
@@ -83,11 +90,11 @@ export function sayStorms(report: Report, nodes: readonly number[], seed: number
 const FULL_SECONDS_MAX = 5;
 const CLIENTS = [1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000] as const;
 
-export function saySearch(report: Report, nodes: readonly number[], seed: number): void {
+export function saySearch(report: Report, { nodes, seed, masters }: Choice): void {
   const rows = nodes.flatMap((count) =>
     (["one", "all"] as const).map((died): Row => {
       for (const clientsPerNode of CLIENTS) {
-        const figures = simulateStorm(stormOf({ nodes: count, died, clientsPerNode }), seed);
+        const figures = simulateStorm(stormOf({ nodes: count, died, masters, clientsPerNode }), seed);
         const { breaksFirst, breaksForSeconds, allBackMs } = figures;
         if (breaksForSeconds <= FULL_SECONDS_MAX) continue;
         return {
@@ -110,13 +117,13 @@ export function saySearch(report: Report, nodes: readonly number[], seed: number
   report.table(`Storms that keep something full for more than ${FULL_SECONDS_MAX} s`, rows);
 }
 
-export function sayHoles(report: Report, nodes: readonly number[], seed: number): void {
+export function sayHoles(report: Report, { nodes, seed, masters }: Choice): void {
   const { channelsPerNode, publicationsPerSecond, followers, historySize } = HOLE;
   for (const cutSeconds of [2, 10, 60]) {
     const title = `Holes: cut off from Redis for ${cutSeconds} s; ${channelsPerNode} channels a node, ${publicationsPerSecond} publications/s each, followed by up to ${followers} nodes, ${historySize} kept`;
     const rows = nodes.flatMap((count) => {
       const cuts = count === 1 ? [1] : [1, count];
-      return cuts.map((cut) => holeRow({ ...HOLE, nodes: count, cut, cutMs: cutSeconds * 1000 }, seed));
+      return cuts.map((cut) => holeRow({ ...HOLE, nodes: count, masters, cut, cutMs: cutSeconds * 1000 }, seed));
     });
     report.table(title, rows);
   }
