@@ -32,7 +32,7 @@ export function announce(config: Config, opened: Opened, log: Logger): Addresses
   const { posture, tls, capacity, workers } = opened;
   warnOfExpiry(tls, systemClock, log);
   const [port, swoolePort] = opened.web;
-  const name = posture.host.includes(":") ? `[${posture.host}]` : posture.host;
+  const name = /^[^[].*:/.test(posture.host) ? `[${posture.host}]` : posture.host;
   const url = `${tls === undefined ? "http" : "https"}://${name}:${port}`;
   const tcp = opened.tcp.map(({ port: at, framing, channel, tls: isTls }) => ({
     port: at,

@@ -93,6 +93,7 @@ test("[WK-2] a port in use is refused, also where its owner shares it", () => {
 test("a name, IPv6, and an address that stands for both", async () => {
   for (const [hostname, seen] of [
     ["::1", "::1"],
+    ["[::1]", "::1"],
     ["localhost", "localhost"],
     ["::", "::1"],
     ["::", "127.0.0.1"],

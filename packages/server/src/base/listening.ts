@@ -35,7 +35,8 @@ interface Probe {
 export function openSharedPort(hostname: string, port: number, count: number): SharedPort {
   // Bound as everybody else's port is, this one fails where somebody has the port, also if its owner would share it. It also knows which address
   // a name stands for, and takes a free port for 0. Only then it begins to share, so that at no moment the port is free.
-  const probe: Probe = Bun.listen({ hostname, port, socket: { data: () => undefined } });
+  const address6 = /^\[(.*)\]$/.exec(hostname)?.[1];
+  const probe: Probe = Bun.listen({ hostname: address6 ?? hostname, port, socket: { data: () => undefined } });
   const sockets: number[] = [];
   try {
     const library = openLibrary();
