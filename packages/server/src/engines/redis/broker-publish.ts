@@ -36,9 +36,11 @@ const ANSWERS_MAX = 4_096;
 
 /** An own publication that is on its way, of a channel that is followed here. */
 interface Own {
+  readonly followed: Followed;
   /** Where its message has come; with `keep: false`, the top at that time. */
   seen: Position | undefined;
-  /** Called when it does. */
+  isUnfollowed?: true;
+  /** Called when either becomes so. */
   wake: (() => void) | undefined;
 }
 
@@ -84,11 +86,20 @@ export class Publisher {
     own.wake?.();
   }
 
+  /** A channel is not followed any more: nobody waits for its messages. */
+  unfollowed(followed: Followed): void {
+    for (const own of this.#own.values()) {
+      if (own.followed !== followed) continue;
+      own.isUnfollowed = true;
+      own.wake?.();
+    }
+  }
+
   async publish(channel: string, keys: ChannelKeys, draft: Draft, followed: Followed | undefined): Promise<Published> {
     if (this.#lost.has(channel)) throw notSent("it is being found out what has become of an earlier publication");
     const counter = ++this.#counter;
     const id = `${this.deps.mark}.${counter.toString(36)}`;
-    const own = followed === undefined ? undefined : { seen: undefined, wake: undefined };
+    const own: Own | undefined = followed === undefined ? undefined : { followed, seen: undefined, wake: undefined };
     const sent = this.#request(channel, keys, draft, { counter, id, own, followed });
     if (own !== undefined) this.#own.set(id, own);
     try {
@@ -196,7 +207,7 @@ export class Publisher {
   }
 
   async #handedOn(channel: string, own: Own, position: Position): Promise<void> {
-    if (own.seen !== undefined) return;
+    if (own.seen !== undefined || own.isUnfollowed === true) return;
     const { sink, clock } = this.deps;
     await new Promise<void>((resolve) => {
       const timer = clock.after(MESSAGE_MS, () => {

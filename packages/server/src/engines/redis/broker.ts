@@ -101,6 +101,7 @@ export class RedisBroker implements Broker {
     const entry = this.#watch.followed.get(channel);
     if (entry === undefined) return;
     this.#watch.followed.delete(channel);
+    this.#publisher.unfollowed(entry);
     this.deps.link.unfollow(entry.keys.messages);
   }
 

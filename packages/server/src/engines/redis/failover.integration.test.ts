@@ -1,7 +1,8 @@
 /** What becomes of channels when a master dies: behind Sentinels, and in a Cluster, whose slots move besides. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { draftOf } from "../../../test/support/engine.ts";
-import { type BrokerNode, openNode } from "../../../test/support/redis-broker.ts";
+import { brokerContract } from "../../../test/contracts/broker.ts";
+import { draftOf, type OpenEngine } from "../../../test/support/engine.ts";
+import { type BrokerNode, openNode, openNodeWith } from "../../../test/support/redis-broker.ts";
 import {
   type RedisCluster,
   type RedisSentinels,
@@ -9,6 +10,7 @@ import {
   startSentinel,
 } from "../../../test/support/redis.ts";
 import { until } from "../../../test/support/redis-wait.ts";
+import type { Engine } from "../../ports/engine.ts";
 import { keyOf } from "./keys.ts";
 
 const PAGE = { from: "earliest", limit: 10_000, bytesMax: 10_000_000 } as const;
@@ -34,6 +36,16 @@ function behindSentinels(prefix: string): Promise<BrokerNode> {
 function inCluster(prefix: string): Promise<BrokerNode> {
   return openNode({ mode: "cluster", urls: cluster.urls, prefix }, RETENTION);
 }
+
+let opened = 0;
+
+const openInCluster: OpenEngine = async (settings, sink) => {
+  const prefix = `contract${opened++}`;
+  const node = await openNodeWith(sink, { mode: "cluster", urls: cluster.urls, prefix }, settings);
+  return { broker: node.broker, close: () => node.close() } as unknown as Engine;
+};
+
+brokerContract("redis cluster", openInCluster, "its own", "several");
 
 /** Publishes numbers on and on, one after the other, until it is stopped; resolves to those that were acknowledged. */
 function publishing(node: BrokerNode, channel: string): { stop: () => Promise<string[]>; refused: () => number } {

@@ -4,7 +4,7 @@
  */
 import calculateSlot from "@redis/client/dist/lib/utils/calculate-slot.js";
 import { type Address, Connection, NO_EVENTS, type Target } from "./connection.ts";
-import { LinkFault } from "./failures.ts";
+import { LinkFault, RedisRefusal } from "./failures.ts";
 import { tagNumber, TAGS } from "./keys.ts";
 import type { Link } from "./link.ts";
 import type { Send } from "./link-calls.ts";
@@ -16,6 +16,12 @@ const SLOTS = 16_384;
 /** Ticks between looks at where the slots are, while all is well. */
 const LOOK_TICKS = 5;
 const ASK_MS = 1_000;
+
+const NO_SLOTS = new LinkFault(
+  "a part of the Redis Cluster has no master",
+  "see to it with redis-cli --cluster check",
+  false,
+);
 
 interface Master {
   readonly node: LinkNode;
@@ -62,11 +68,9 @@ export class ClusterLink extends LinkCore {
   }
 
   protected get awayFault(): LinkFault | undefined {
-    if (this.#masters.size === 0) return this.#lookFault;
+    if (this.#masters.size === 0) return this.#lookFault ?? NO_SLOTS;
     for (const { fault } of this.#masters.values()) if (fault !== undefined) return fault;
-    return this.#slots.includes(undefined)
-      ? new LinkFault("a part of the Redis Cluster has no master", "see to it with redis-cli --cluster check", false)
-      : undefined;
+    return this.#slots.includes(undefined) ? NO_SLOTS : undefined;
   }
 
   slotOf(key: string): number {
@@ -166,6 +170,12 @@ export class ClusterLink extends LinkCore {
         connection.end();
       }
     } catch (error) {
+      if (error instanceof RedisRefusal && /cluster support disabled/i.test(error.message))
+        throw new LinkFault(
+          `${nameOf(target)} is no node of a Redis Cluster`,
+          "set redisMode single or sentinel",
+          true,
+        );
       throw connectFault(error instanceof Error ? error : new Error(String(error)), nameOf(target));
     } finally {
       timer.cancel();
@@ -243,7 +253,7 @@ export class ClusterLink extends LinkCore {
     const keys = Array.from({ length: TAGS }, (_, tag) => `${prefix}{${tagNumber(tag)}}:trial`);
     const key = keys.find((candidate) => this.#slots[this.slotOf(candidate)] === master);
     const trial = key === undefined ? undefined : { key, publishCommand: this.publishCommand };
-    const { role } = await checkServer(connection, name, trial);
+    const { role } = await checkServer(connection, name, true, trial);
     if (role === "replica") throw new LinkFault(`${name} has become a replica`, "", false);
   }
 

@@ -61,7 +61,7 @@ export class SingleLink extends LinkCore {
   async #prepare(connection: Connection, address: Address): Promise<void> {
     const name = nameOf(address);
     const trial = { key: `${this.settings.prefix}{trial}`, publishCommand: this.publishCommand };
-    const { role } = await checkServer(connection, name, trial);
+    const { role } = await checkServer(connection, name, false, trial);
     if (role === "replica")
       throw new LinkFault(
         `${name} is a replica that cannot be written to`,

@@ -106,6 +106,15 @@ test("[RD-9] a replica, and a memory policy that evicts", async () => {
   await evicting.stop();
 });
 
+test("[RD-9] another kind of server than redisMode says", async () => {
+  expect(await refusal({ urls: [redis.url], mode: "cluster" })).toContain("is no node of a Redis Cluster");
+  expect(await refusal({ urls: [redis.url], mode: "sentinel" })).toContain("no Sentinel can be reached");
+  const member = await startRedis({ config: ["cluster-enabled yes", `cluster-port ${freePort()}`] });
+  expect(await refusal({ urls: [member.url] })).toMatch(/is a node of a Redis Cluster.*redisMode cluster/);
+  expect(await refusal({ urls: [member.url], mode: "cluster" })).toContain("has no master");
+  await member.stop();
+}, 20_000);
+
 test("[RD-9] nobody there, or nobody who answers: five seconds are waited", async () => {
   const absent = refusal({ urls: [`redis://127.0.0.1:${freePort()}`] });
   const silent = await fakeRedis("", "");

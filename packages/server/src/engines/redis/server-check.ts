@@ -37,12 +37,14 @@ export interface Checked {
 export async function checkServer(
   connection: Connection,
   name: string,
+  isCluster: boolean,
   trial: { readonly key: string; readonly publishCommand: string } | undefined,
 ): Promise<Checked> {
   const info = await infoOf(connection, name);
   const version = info.get("redis_version") ?? "unknown";
   if (!(Number.parseInt(version, 10) >= OLDEST))
     throw new LinkFault(`${name} is Redis ${version}`, "the gateway needs Redis 7.0 or newer, or Valkey", true);
+  checkMode(name, info.get("redis_mode") ?? info.get("server_mode"), isCluster);
   if (info.get("loading") === "1") throw new LinkFault(`${name} is loading its data`, "wait until it has", false);
   const policy = info.get("maxmemory_policy") ?? "noeviction";
   if (policy !== "noeviction" && (info.get("maxmemory") ?? "0") !== "0")
@@ -54,6 +56,17 @@ export async function checkServer(
   if (info.get("role") !== "master") return { role: "replica" };
   if (trial !== undefined) await tryCommands(connection, name, trial);
   return { role: "master" };
+}
+
+function checkMode(name: string, mode: string | undefined, isCluster: boolean): void {
+  if (mode === "sentinel")
+    throw new LinkFault(
+      `${name} is a Sentinel`,
+      "set redisMode sentinel, and redisMaster to the name of the master",
+      true,
+    );
+  if (mode === "cluster" && !isCluster)
+    throw new LinkFault(`${name} is a node of a Redis Cluster`, "set redisMode cluster", true);
 }
 
 async function infoOf(connection: Connection, name: string): Promise<Map<string, string>> {
