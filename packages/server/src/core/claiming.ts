@@ -11,7 +11,7 @@ import { forgetForResume, keepForResume, readRecord, settle, unlessRevoked } fro
  */
 export async function claim(core: Core, session: Session, owner: string): Promise<boolean> {
   const arrival = arrive(core, session, owner);
-  core.handovers.arrives(session, arrival);
+  core.handovers.arrives(session.id, arrival);
   return await arrival;
 }
 

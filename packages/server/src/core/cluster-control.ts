@@ -24,6 +24,7 @@ import type {
 import type { CoreControl } from "./control.ts";
 import type { Core } from "./deps.ts";
 import { makerOf } from "./moving.ts";
+import { changeMembershipHere } from "./peer-answers.ts";
 import { isUnavailable, type OfSession, type Peers, type SessionMethod } from "./peers.ts";
 import { readRecord } from "./resume.ts";
 import type { Roster } from "./roster.ts";
@@ -120,7 +121,7 @@ export class ClusterControl implements Control {
 
   async #changeMembership(action: "subscribeUser" | "unsubscribeUser", user: string, channel: string): Promise<number> {
     // What is wrong with the request shows here first, and nobody is asked.
-    const here = await this.local[action](user, channel);
+    const here = await changeMembershipHere(this.core, this.local, { action, user, channel });
     if (this.#peers.isAlone) return here;
     return here + sumOf(await this.#peers.askEach("membership", { action, user, channel }));
   }
@@ -220,7 +221,7 @@ export class ClusterControl implements Control {
     type Result = Awaited<ReturnType<Control[Method]>>;
     const here = (): Promise<Result> => Reflect.apply(this.local[method], this.local, parameters) as Promise<Result>;
     // Until the process that had it has answered, it would be changed in vain.
-    await this.core.handovers.arrived(this.core.sessions.get(session));
+    await this.core.handovers.arrived(session);
     const isHere = (): boolean => this.core.sessions.get(session) !== undefined;
     if (isHere() || this.#peers.isAlone) return await here();
     const ask = async (peer: string): Promise<Result> =>

@@ -77,7 +77,7 @@ export function createCore(options: CoreOptions): CoreParts {
     if (session.state === "open" && !session.fleeting) {
       if (fate === "lost") keepForResume(core, session);
       if (fate === "over") {
-        handovers.over(session.id);
+        if (peers.self !== "") handovers.over(session.id);
         forgetForResume(core, session);
       }
     }

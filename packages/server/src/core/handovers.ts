@@ -6,7 +6,7 @@ import type { Clock, Timer } from "../base/clock.ts";
 import type { Session } from "./model.ts";
 import { isUnavailable } from "./peers.ts";
 
-/** How long it is remembered who was asked about, and who took it. */
+/** How long it is remembered what has become of a session that was here. */
 const MEMORY_MS = 10_000;
 
 /** When a session that was taken up is looked at again. */
@@ -19,13 +19,11 @@ const CONFIRMED_PER_TICK = 200;
 /** So long after it did not answer a process is not waited for again. */
 const SILENCE_MS = 5000;
 
-/** A session that another process has asked about: it will come for it. */
-interface Offer {
+/** A session that is not here any more. */
+interface Gone {
   readonly until: number;
-  /** The process that has it now. */
-  movedTo: string | undefined;
-  /** It was sent away meanwhile. */
-  isOver: boolean;
+  /** The process that has it now; undefined: it was sent away for good. */
+  readonly to: string | undefined;
 }
 
 interface Unconfirmed {
@@ -37,8 +35,9 @@ interface Unconfirmed {
 
 export class Handovers {
   /** By id; the oldest first. */
-  readonly #offers = new Map<string, Offer>();
-  readonly #arriving = new Map<Session, Promise<unknown>>();
+  readonly #gone = new Map<string, Gone>();
+  /** By id as well: should another connection take the session up meanwhile, what comes is meant for that one. */
+  readonly #arriving = new Map<string, Promise<unknown>>();
   /** The one due first is first. */
   #unconfirmed: Unconfirmed[] = [];
   /** Until when a process is taken for silent. */
@@ -86,56 +85,61 @@ export class Handovers {
     }
   }
 
-  /** Another process has been told what the session has. */
-  offer(id: string): void {
-    this.#remember(id, { until: this.clock.uptime() + MEMORY_MS, movedTo: undefined, isOver: false });
+  /** Another process has taken the session. */
+  moved(id: string, to: string): void {
+    this.#remember(id, to);
   }
 
-  moved(id: string, movedTo: string): void {
-    this.#remember(id, { until: this.clock.uptime() + MEMORY_MS, movedTo, isOver: false });
-  }
-
-  /** The session was sent away for good. */
+  /** The session was sent away for good. Any other process may have asked about it before, and come for it now. */
   over(id: string): void {
-    const offer = this.#offers.get(id);
-    if (offer !== undefined) offer.isOver = true;
+    this.#remember(id, undefined);
   }
 
   /** Which process has taken the session lately. */
   movedTo(id: string): string | undefined {
-    return this.#offers.get(id)?.movedTo;
+    return this.#gone.get(id)?.to;
   }
 
-  /** Whether the session that was offered must not go on anywhere. */
+  /** Whether the session must not go on anywhere. */
   isOver(id: string): boolean {
-    return this.#offers.get(id)?.isOver === true;
+    const gone = this.#gone.get(id);
+    return gone !== undefined && gone.to === undefined;
   }
 
-  #remember(id: string, offer: Offer): void {
-    this.#offers.delete(id);
-    this.#offers.set(id, offer);
+  #remember(id: string, to: string | undefined): void {
+    this.#gone.delete(id);
+    this.#gone.set(id, { until: this.clock.uptime() + MEMORY_MS, to });
     this.#forgetting ??= this.clock.after(MEMORY_MS, () => this.#forget());
   }
 
   #forget(): void {
     const now = this.clock.uptime();
-    for (const [id, { until }] of this.#offers) {
+    for (const [id, { until }] of this.#gone) {
       if (until > now) break;
-      this.#offers.delete(id);
+      this.#gone.delete(id);
     }
-    const more = this.#offers.size > 0;
+    const more = this.#gone.size > 0;
     this.#forgetting = more ? this.clock.after(MEMORY_MS, () => this.#forget()) : undefined;
   }
 
   /** The session is listed here, and the process that had it is being asked for it. */
-  arrives(session: Session, arrival: Promise<unknown>): void {
-    this.#arriving.set(session, arrival);
-    void arrival.finally(() => this.#arriving.delete(session));
+  arrives(id: string, arrival: Promise<unknown>): void {
+    this.#arriving.set(id, arrival);
+    void arrival.finally(() => {
+      if (this.#arriving.get(id) === arrival) this.#arriving.delete(id);
+    });
   }
 
   /** Resolves when the session has all that comes with it. */
-  async arrived(session: Session | undefined): Promise<void> {
-    if (session !== undefined) await this.#arriving.get(session);
+  async arrived(id: string): Promise<void> {
+    await this.#arriving.get(id);
+  }
+
+  /** Likewise for several; undefined: all have it. */
+  arrivals(sessions: readonly Session[]): Promise<unknown> | undefined {
+    if (this.#arriving.size === 0) return undefined;
+    const arrivals = sessions.flatMap(({ id }) => this.#arriving.get(id) ?? []);
+    return arrivals.length === 0 ? undefined : Promise.all(arrivals);
   }
 
   /** Two processes may have found the same session in the store in the same moment, or one did not answer: it is looked at again. */
@@ -146,16 +150,21 @@ export class Handovers {
 
   #look(): void {
     const now = this.clock.uptime();
-    const first = this.#unconfirmed.slice(0, CONFIRMED_PER_TICK);
-    const due = first.filter(({ dueAt }) => dueAt <= now);
-    this.#unconfirmed.splice(0, due.length);
+    const due: Unconfirmed[] = [];
+    let taken = 0;
+    for (const one of this.#unconfirmed) {
+      if (one.dueAt > now || due.length === CONFIRMED_PER_TICK) break;
+      taken++;
+      // Most polls are over by now; there may be more of them than could be looked at.
+      if (one.session.state === "open") due.push(one);
+    }
+    this.#unconfirmed.splice(0, taken);
     const [next] = this.#unconfirmed;
     this.#looking =
       next === undefined
         ? undefined
         : this.clock.after(Math.max(CONFIRM_TICK_MS, next.dueAt - now), () => this.#look());
-    // Most polls are over by now.
-    for (const { session, silent } of due) if (session.state === "open") this.confirm(session, silent);
+    for (const { session, silent } of due) this.confirm(session, silent);
   }
 
   stop(): void {

@@ -1,79 +1,22 @@
 /** Sessions that go on in another process than the one that has them. */
 import { describe, expect, spyOn, test } from "bun:test";
-import { buildCluster, type Cluster } from "../../test/support/cluster.ts";
-import { type CoreHouse, type CoreSession, settle } from "../../test/support/core.ts";
-import { FakeConnection } from "../../test/support/fake-connection.ts";
+import type { Cluster } from "../../test/support/cluster.ts";
+import { settle } from "../../test/support/core.ts";
+import {
+  arrive,
+  clusterOf,
+  endsOf,
+  goodbyeOf,
+  hasNoBugs,
+  namesAsked,
+  pass,
+  RESUME_MS,
+  resumedOf,
+  stateOf,
+  untilAsked,
+} from "../../test/support/moving.ts";
 import { ASK_MS } from "../ports/node-bus.ts";
-import { nativeProtocol } from "../protocols/native.ts";
-import type { Handshake } from "../ports/gateway.ts";
 import { BOUND_MS } from "./bound-state.ts";
-
-const RESUME_MS = 60_000;
-
-function clusterOf(size: number, resumeMs = RESUME_MS): Cluster {
-  return buildCluster(size, { settings: { resumeMs, pingIntervalMs: 3_600_000, pingTimeoutMs: 1_000_000_000 } });
-}
-
-/** Begins to connect, and waits for nothing. */
-function arrive(house: CoreHouse, session: string, handshake: Partial<Handshake> = {}): CoreSession {
-  const connection = new FakeConnection();
-  const handle = house.gateway.open(connection, nativeProtocol(16), { channels: [], session, ...handshake });
-  return {
-    handle,
-    connection,
-    async say(command) {
-      house.gateway.receive(handle, JSON.stringify(command));
-      await settle();
-    },
-    async drop() {
-      house.gateway.closed(handle, 1006, "");
-      await settle();
-    },
-  };
-}
-
-function namesAsked({ asked }: Cluster): readonly string[] {
-  return asked.map(({ question, from, to }) => `${(question as { ask: string }).ask} ${from} ${to}`);
-}
-
-/** The question was asked, and has not arrived yet. */
-async function untilAsked(cluster: Cluster, name: string): Promise<void> {
-  for (let turn = 0; turn < 100; turn++) {
-    if (namesAsked(cluster).some((asked) => asked.startsWith(name))) return;
-    await new Promise<void>((resolve) => setImmediate(resolve));
-  }
-  throw new Error(`nobody asked ${name}`);
-}
-
-async function pass(cluster: Cluster, ms: number, stepMs = 1000): Promise<void> {
-  for (let leftMs = ms; leftMs > 0; leftMs -= stepMs) {
-    cluster.clock.advance(Math.min(stepMs, leftMs));
-    await settle();
-  }
-}
-
-function resumedOf({ connection }: Pick<CoreSession, "connection">): unknown {
-  const greeting = connection.frames().find(({ type }) => type === "connected");
-  return greeting?.type === "connected" ? greeting.resumed : undefined;
-}
-
-function goodbyeOf({ connection }: CoreSession): string | undefined {
-  return connection.goodbye?.disconnect;
-}
-
-function endsOf(sessions: readonly CoreSession[]): readonly string[] {
-  return sessions.map((session) => goodbyeOf(session) ?? "stays").toSorted((a, b) => a.localeCompare(b));
-}
-
-async function stateOf(cluster: Cluster, key: string): Promise<unknown> {
-  await settle();
-  const text = await cluster.engine.state.get(`app/${key}`);
-  return text === undefined ? undefined : (JSON.parse(text) as unknown);
-}
-
-function hasNoBugs(cluster: Cluster): void {
-  expect(cluster.houses.flatMap(({ errors }) => errors)).toEqual([]);
-}
 
 describe("one that is connected to another process", () => {
   test("[NB-3] goes on with all it was given, and ends there as replaced; nobody else is asked", async () => {

@@ -72,7 +72,6 @@ export function answerLuggage(
   const to = core.handovers.movedTo(id);
   if (session === undefined) return to === undefined ? { has: "none" } : { has: "moved", to };
   if ((session.identity.user ?? null) !== user) return { has: "foreign" };
-  core.handovers.offer(id);
   return { has: "luggage", luggage: packed(session.luggage) };
 }
 
@@ -82,7 +81,7 @@ export async function answerYield(
   from: string,
 ): Promise<YieldAnswer> {
   // Its luggage may be on its way here.
-  await core.handovers.arrived(core.sessions.get(id));
+  await core.handovers.arrived(id);
   const session = core.sessions.get(id);
   if (session !== undefined) {
     core.handovers.moved(id, from);

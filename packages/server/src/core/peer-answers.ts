@@ -4,7 +4,7 @@ import { ReplyError } from "../base/failures.ts";
 import type { CoreControl } from "./control.ts";
 import type { Core } from "./deps.ts";
 import { answerLuggage, answerYield } from "./moving.ts";
-import type { PeerAnswers, SessionMethod } from "./peers.ts";
+import type { PeerAnswers, Questions, SessionMethod } from "./peers.ts";
 import { revocationOf } from "./revocations.ts";
 
 /** Only these can be called by name, whatever the name is. */
@@ -34,19 +34,30 @@ export function answersOf(core: Core, control: CoreControl): PeerAnswers {
       if (options.revokeMs !== undefined) await outpaced(core, user);
       return control.endSessions(user, options);
     },
-    membership: ({ action, user, channel }) => control[action](user, channel),
+    membership: (change) => changeMembershipHere(core, control, change),
     holding: ({ session }) => core.sessions.get(session) !== undefined,
     async ofSession({ method, parameters }) {
       if (!Object.hasOwn(SESSION_METHODS, method))
         throw new ReplyError("unavailable", "a process of another version was asked");
       const [session] = parameters;
-      if (typeof session === "string") await core.handovers.arrived(core.sessions.get(session));
+      if (typeof session === "string") await core.handovers.arrived(session);
       return (await (Reflect.apply(control[method], control, parameters) as Promise<Json | undefined>)) ?? null;
     },
     luggage: (asked) => answerLuggage(core, asked),
     yield: (asked, from) => answerYield(core, asked, from),
     stats: () => control.stats(),
   };
+}
+
+/** What is given to a session on its way here, or taken from it, would go with what arrives. */
+export async function changeMembershipHere(
+  { handovers, sessions }: Core,
+  control: CoreControl,
+  { action, user, channel }: Questions["membership"]["fields"],
+): Promise<number> {
+  const arrivals = handovers.arrivals(sessions.ofUser(user));
+  if (arrivals !== undefined) await arrivals;
+  return await control[action](user, channel);
 }
 
 /**

@@ -46,6 +46,8 @@ function keyOf(id: string): string {
  */
 export async function findSession(core: Core, session: Session, id: string): Promise<Found | undefined> {
   const { user } = session.identity;
+  // Another connection may have asked for it, and not have all that comes with it yet.
+  await core.handovers.arrived(id);
   const live = core.sessions.get(id);
   if (live !== undefined) return live.identity.user === user ? { luggage: live.luggage } : undefined;
   let record = await readRecord(core, id);

@@ -1,0 +1,109 @@
+/** Sessions that are asked for by several at once, or changed and ended while they are on their way. */
+import { expect, spyOn, test } from "bun:test";
+import { type CoreHouse, settle } from "../../test/support/core.ts";
+import {
+  arrive,
+  clusterOf,
+  goodbyeOf,
+  hasNoBugs,
+  namesAsked,
+  pass,
+  resumedOf,
+  untilAsked,
+} from "../../test/support/moving.ts";
+import { ASK_MS } from "../ports/node-bus.ts";
+
+/** What the process asks the store about keys that begin so waits until it is let go. */
+function holdUp({ engine: { state } }: CoreHouse, prefix: string): () => void {
+  const get = state.get.bind(state);
+  const gate = Promise.withResolvers<void>();
+  spyOn(state, "get").mockImplementation(async (key) => {
+    if (key.startsWith(prefix)) await gate.promise;
+    return await get(key);
+  });
+  return () => gate.resolve();
+}
+
+test("[BY-9] one that was kicked in the process that took it goes on nowhere, whoever had asked for it before", async () => {
+  const cluster = clusterOf(3);
+  const [maker, slow, quick] = [cluster.house(0), cluster.house(1), cluster.house(2)];
+  const first = await maker.open({ user: "bob" });
+  const { id } = first.handle;
+  await maker.control.putSessionData(id, { a: 1 });
+  const letGo = holdUp(slow, "revoked/");
+  const late = arrive(slow, id, { token: "bob" });
+  await settle();
+  const again = await quick.open({ user: "bob", session: id });
+  expect(resumedOf(again)).toBe(true);
+  await maker.control.disconnectSession(id, { reconnect: false });
+  expect(goodbyeOf(again)).toBe("kicked");
+  letGo();
+  await settle();
+  expect(resumedOf(late)).toBe(false);
+  expect(late.handle.id).not.toBe(id);
+  hasNoBugs(cluster);
+});
+
+test("[BY-9] one that was kicked where its process had been silent, and was believed to be dead, goes on nowhere", async () => {
+  const cluster = clusterOf(2);
+  const [here, there] = [cluster.house(0), cluster.house(1)];
+  const ids: string[] = [];
+  for (let n = 0; n < 2; n++) {
+    const { id } = (await there.open()).handle;
+    await there.control.putSessionData(id, { n });
+    ids.push(id);
+  }
+  cluster.cut(1);
+  const pages = [arrive(here, ids[0] as string)];
+  await settle();
+  await pass(cluster, ASK_MS);
+  // The first has found out that nobody answers: its process is not even asked about the second.
+  pages.push(arrive(here, ids[1] as string));
+  await settle();
+  expect(pages.map(resumedOf)).toEqual([true, true]);
+  cluster.heal(1);
+  for (const id of ids) await there.control.disconnectSession(id, { reconnect: false });
+  await pass(cluster, 10_000);
+  expect(pages.map(goodbyeOf)).toEqual(["kicked", "kicked"]);
+  hasNoBugs(cluster);
+});
+
+test("[CO-9] [NB-9] a channel that is given to a user while the session is on its way is given when it has arrived", async () => {
+  const cluster = clusterOf(2);
+  const [here, there] = [cluster.house(0), cluster.house(1)];
+  const first = await there.open({ user: "bob" });
+  const { id } = first.handle;
+  const again = arrive(here, id, { token: "bob" });
+  await untilAsked(cluster, "yield");
+  // Its old process has let go of it.
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  await here.control.subscribeUser("bob", "news");
+  await settle();
+  expect(again.connection.frames()[0]).toMatchObject({ type: "connected", resumed: true });
+  await again.drop();
+  const back = await there.open({ user: "bob", session: id });
+  expect((await here.control.session(id)).channels.toSorted()).toEqual(["@bob", "news"]);
+  expect(resumedOf(back)).toBe(true);
+  hasNoBugs(cluster);
+});
+
+test("[CO-13] two connections to the process to which it is on its way: the later has it, with all that arrives", async () => {
+  const cluster = clusterOf(2);
+  const [here, there] = [cluster.house(0), cluster.house(1)];
+  const first = await there.open({ user: "alice" });
+  const { id } = first.handle;
+  const pages = [arrive(here, id, { token: "alice" })];
+  await untilAsked(cluster, "yield");
+  void there.control.bindUser(id, "bob");
+  void there.control.putSessionData(id, { a: 1 });
+  pages.push(arrive(here, id, { token: "alice" }));
+  const changed = here.control.patchSessionData(id, { b: 2 });
+  await settle();
+  await changed;
+  expect(pages.map(goodbyeOf)).toEqual(["replaced", undefined]);
+  expect(pages[1]?.connection.frames()[0]).toMatchObject({ resumed: true, user: "bob" });
+  expect(await there.control.sessionData(id)).toEqual({ a: 1, b: 2 });
+  expect((await there.control.session(id)).channels).toEqual(["@bob"]);
+  expect(namesAsked(cluster).filter((name) => name.startsWith("yield"))).toHaveLength(1);
+  hasNoBugs(cluster);
+});
