@@ -107,3 +107,20 @@ test("[CO-13] two connections to the process to which it is on its way: the late
   expect(namesAsked(cluster).filter((name) => name.startsWith("yield"))).toHaveLength(1);
   hasNoBugs(cluster);
 });
+
+test("[NB-3] of two that took it out of the store the last one to write dies: the other goes on as the one that has it", async () => {
+  const cluster = clusterOf(4);
+  const first = await cluster.house(3).open();
+  const { id } = first.handle;
+  await cluster.house(3).control.putSessionData(id, { a: 1 });
+  await first.drop();
+  cluster.kill(3);
+  const takers = [0, 1].map((at) => arrive(cluster.house(at), id));
+  await settle();
+  cluster.kill(1);
+  await pass(cluster, 10_000);
+  expect(takers.map(goodbyeOf)).toEqual([undefined, undefined]);
+  const back = await cluster.house(2).open({ session: id });
+  expect([resumedOf(back), goodbyeOf(takers[0] as (typeof takers)[number])]).toEqual([true, "replaced"]);
+  hasNoBugs(cluster);
+});

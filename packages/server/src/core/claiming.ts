@@ -2,7 +2,7 @@
 import { Disconnect } from "../base/failures.ts";
 import type { Core } from "./deps.ts";
 import { NO_LUGGAGE, type Session, type SessionLuggage } from "./model.ts";
-import { askForLuggage, askToYield } from "./moving.ts";
+import { askForLuggage, askToYield, type Elsewhere } from "./moving.ts";
 import { forgetForResume, keepForResume, readRecord, settle, unlessRevoked } from "./resume.ts";
 
 /**
@@ -71,9 +71,9 @@ export async function confirm(core: Core, session: Session, silent: string | und
       if (answer === "over" || answer === "silent") return;
     }
     const at = (await readRecord(core, session.id))?.at;
-    if (at === undefined || at === peers.self || !peers.others.includes(at)) return;
-    // What it wrote may have come late: it need not have the session any more.
-    const { has } = await askForLuggage(core, at, session.id, session.identity.user);
+    if (at === undefined || at === peers.self) return;
+    // What it wrote may have come late: it need not have the session any more, or live.
+    const has = peers.others.includes(at) ? await heldBy(core, at, session) : "none";
     if (session.state !== "open") return;
     if (has === "luggage") core.goodbye(session, new Disconnect("replaced"));
     else if (has === "silent") handovers.confirmLater(session, undefined);
@@ -86,4 +86,8 @@ export async function confirm(core: Core, session: Session, silent: string | und
     core.log.warn("a session that was taken up cannot be looked at again yet", { session: session.id, error });
     handovers.confirmLater(session, silent);
   }
+}
+
+async function heldBy(core: Core, peer: string, { id, identity }: Session): Promise<Elsewhere["has"]> {
+  return (await askForLuggage(core, peer, id, identity.user)).has;
 }
