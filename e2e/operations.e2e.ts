@@ -30,7 +30,7 @@ function execute(path: string, sql: string): void {
 
 test("[P2] a restored backup gives no position out twice: who was beyond it is told, others go on", async () => {
   const [backUp = "", restore = ""] = await statements();
-  const server = await spawnServer();
+  const server = await spawnServer({ engine: "sqlite" });
   servers.push(server);
   const { epoch } = await server.publish("news", 1);
   await server.publish("news", 2);
@@ -43,7 +43,7 @@ test("[P2] a restored backup gives no position out twice: who was beyond it is t
 
   copyFileSync(copy, join(folder, "longwire.db"));
   execute(join(folder, "longwire.db"), restore);
-  const restored = await spawnServer({ "data-dir": folder });
+  const restored = await spawnServer({ engine: "sqlite", "data-dir": folder });
   servers.push(restored);
   await restored.publish("news", "after the restore");
   await restored.publish("new", "after the restore");

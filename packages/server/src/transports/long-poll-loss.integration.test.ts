@@ -141,7 +141,7 @@ test("[RE-5] where the history is trimmed between two polls, `recovered: false` 
 });
 
 test("[SU-3] another epoch is told as `recovered: false`, and the next cursor is of that epoch", async () => {
-  server = await startServer();
+  server = await startServer({ engine: "memory" });
   const { cursor } = await poll(server.url, "channels=a");
   await server.publish("a", 1);
   // In memory nothing is left of the channel after a restart.
