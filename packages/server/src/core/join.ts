@@ -36,7 +36,10 @@ export async function join(core: Core, session: Session, request: JoinRequest): 
   let answered = false;
   const answer = (position: Position, recovered: boolean): void => {
     answered = true;
-    core.outbox.push(session, { type: "subscribed", ...(id !== undefined && { id }), channel, ...position, recovered });
+    // Recovered in another epoch it is news, also for one who returns: with the old one its next position would be a wrong one.
+    const isMoved = typeof request.since === "object" && request.since.epoch !== position.epoch;
+    const frame = { type: "subscribed", ...(id !== undefined && { id }), channel, ...position, recovered } as const;
+    core.outbox.push(session, frame, recovered && !isMoved);
   };
   try {
     if (subscription.channel.starting !== null) await subscription.channel.starting;

@@ -2,10 +2,12 @@
 import { expect, test } from "bun:test";
 import { decodeCursor, type Position } from "@longwire/protocol";
 import type { Handshake, SessionHandle } from "../ports/gateway.ts";
+import type { Sink } from "../ports/broker.ts";
 import type { Protocol } from "../ports/protocol.ts";
 import { nativeProtocol } from "../protocols/native.ts";
 import { brokerWith, buildCore, type CoreHouse, settle } from "../../test/support/core.ts";
 import { FakeConnection } from "../../test/support/fake-connection.ts";
+import { quietProtocol } from "../transports/opening.ts";
 
 const APART: Protocol = { ...nativeProtocol(16), cursorApart: true };
 
@@ -20,6 +22,10 @@ function open(house: CoreHouse, handshake: Handshake, protocol = APART, topics =
 }
 
 const text = (command: object): string => JSON.stringify(command);
+
+/** What it was told; of publications the offset. */
+const toldOf = ({ connection }: Opened): unknown[] =>
+  connection.frames().map((frame) => (frame.type === "message" ? frame.offset : frame));
 
 /** Name to offset. */
 function cursorOf(house: CoreHouse, { handle }: Opened): Record<string, number> | undefined {
@@ -121,6 +127,49 @@ test("[ES-4] a cursor names every channel, at what was handed over", async () =>
     const { a = 0, b = 0 } = cursorOf(house, bob) ?? {};
     expect([before?.["a"], a, b - (before?.["b"] ?? 0)]).toEqual([1, 1, 1]);
   }
+});
+
+// It was left out: the client counted on in the epoch that it knew, and later what it had seemed to be beyond the end of that one, a loss.
+test("[OW-6] [RD-4] who returns is told of another epoch, in which its position is good, and nothing that it knows", async () => {
+  let sink: Sink | undefined;
+  let epochNow = "";
+  const house = buildCore({
+    wrap: {
+      sink: (hub) => (sink = hub),
+      broker: (inner) =>
+        brokerWith(inner, {
+          // An engine whose epoch changes, and that knows how the new one goes on from the old.
+          async history(channel, query) {
+            const { epoch } = (await inner.history(channel, { ...query, from: "latest" })).top;
+            if (epochNow === "") epochNow = epoch;
+            const from = typeof query.from === "object" ? { ...query.from, epoch } : query.from;
+            const page = await inner.history(channel, { ...query, from });
+            return { ...page, top: { ...page.top, epoch: epochNow } };
+          },
+        }),
+    },
+  });
+  await house.publish("a", 1);
+  await house.publish("a", 2);
+  await house.publish("a", 3);
+  const { epoch } = await house.control.history("a", { limit: 1 });
+  const comeBack = async (since: Position): Promise<Opened> => {
+    const opened = open(house, { channels: [] }, quietProtocol(APART));
+    house.gateway.receive(opened.handle, text({ type: "subscribe", channel: "a", since }));
+    await house.gateway.settled(opened.handle);
+    await settle();
+    return opened;
+  };
+
+  const bob = await comeBack({ epoch, offset: 1 });
+  expect(toldOf(bob)).toEqual([2, 3]);
+  epochNow = "another";
+  sink?.top("a", { epoch: "another", offset: 3 });
+  await settle();
+  const news = { type: "subscribed", channel: "a", epoch: "another", recovered: true };
+  expect(toldOf(bob)).toEqual([2, 3, { ...news, offset: 3 }]);
+  expect(toldOf(await comeBack({ epoch, offset: 2 }))).toEqual([{ ...news, offset: 2 }, 3]);
+  expect(toldOf(await comeBack({ epoch: "another", offset: 2 }))).toEqual([3]);
 });
 
 test("[LP-4] what waits for the end of the turn is handed over before the cursor that covers it", async () => {

@@ -23,9 +23,9 @@ export class Outbox {
     private readonly end: (session: Session, goodbye: Disconnect) => void,
   ) {}
 
-  /** Queues a frame for the end of this turn. Frames of a session leave in the order of their pushes. False: the protocol has no word for it. */
-  push(session: Session, frame: ServerFrame): boolean {
-    const encoded = session.protocol.encode(frame);
+  /** Queues a frame for the end of this turn. Frames of a session leave in the order of their pushes. False: the protocol has no word for it, or does not say what the client knows. */
+  push(session: Session, frame: ServerFrame, isKnown = false): boolean {
+    const encoded = session.protocol.encode(frame, isKnown);
     if (encoded !== null) this.pushFrame(session, encoded);
     return encoded !== null;
   }

@@ -24,8 +24,11 @@ export interface Protocol {
   readonly form: string;
   /** Reads what a client sent. Throws `CommandFault` (with the command's id), or `Disconnect`. */
   decode(data: Frame): Input;
-  /** A frame as it goes out, or null where this form has no word for it (bare data has no replies). */
-  encode(frame: ServerFrame): Frame | null;
+  /**
+   * A frame as it goes out, or null where this form has no word for it (bare data has no replies). `isKnown`: it says nothing that a client which
+   * returns does not know.
+   */
+  encode(frame: ServerFrame, isKnown?: boolean): Frame | null;
   /** The same for `history`, which may be long: its data are text already. */
   encodeHistory(history: FramedHistory): Frame | null;
   /** Prepares the framing of a channel's publications, so that what they share is made once. */

@@ -20,8 +20,8 @@ export function eventStreamProtocol(inner: Protocol, { named }: EventStreamOptio
   const form = `${inner.form} events${named ? " named" : ""}`;
   const event = (name: string | undefined): string | undefined => (named ? name : undefined);
   const ways = (carriesCursor: boolean): Pick<Protocol, "encode" | "encodeHistory" | "framer"> => ({
-    encode(frame) {
-      const text = inner.encode(frame);
+    encode(frame, isKnown) {
+      const text = inner.encode(frame, isKnown);
       const id = carriesCursor && frame.type === "subscribed" ? cursorAt(frame.channel, frame) : undefined;
       const name = frame.type === "message" ? event(frame.name) : undefined;
       return introduction(frame) + (text === null ? idOnly(id) : eventText(textOf(text), { id, event: name })) || null;

@@ -7,7 +7,7 @@ export function lineProtocol(inner: Protocol): Protocol {
   return {
     ...inner,
     form: `${inner.form} lines`,
-    encode: (frame) => inLine(inner.encode(frame)),
+    encode: (frame, isKnown) => inLine(inner.encode(frame, isKnown)),
     framer(channel) {
       const framed = inner.framer(channel);
       return (publication, epoch) => inLine(framed(publication, epoch));

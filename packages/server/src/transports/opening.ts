@@ -159,9 +159,9 @@ function decodeOrRefuse(protocol: Protocol, data: string | Uint8Array): Command 
 export function quietProtocol(protocol: Protocol): Protocol {
   return {
     ...protocol,
-    encode(frame) {
-      const isKnown = frame.type === "connected" || (frame.type === "subscribed" && frame.recovered);
-      return isKnown && frame.id === undefined ? null : protocol.encode(frame);
+    encode(frame, isKnown = false) {
+      const isLeftOut = frame.type === "connected" || (frame.type === "subscribed" && isKnown);
+      return isLeftOut && frame.id === undefined ? null : protocol.encode(frame, isKnown);
     },
     ...(protocol.several !== undefined && { several: quietProtocol(protocol.several) }),
   };
