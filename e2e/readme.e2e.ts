@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectClient } from "longwire/test/ws-client";
+import { startRedis } from "longwire/test/redis";
 import { freePort } from "longwire/test/server-process";
 import type { Browser, Page } from "playwright-core";
 import { startChromium } from "./support/chromium.ts";
@@ -270,6 +271,29 @@ test("the configuration is written, checked and printed, and the short file is g
   expect(output).not.toContain(shell["LONGWIRE_TOKEN_SECRET"] ?? "no secret");
   writeFileSync(join(clone.folder, "longwire.toml"), take("toml", "namespaces.chat"));
   expect(await clone.run("npx longwire config check", shell)).toContain("the configuration is good");
+});
+
+test("workers share the ports and are replaced, and nodes share a Redis", async () => {
+  await server?.stop();
+  // Machines may have one core, and then one process is all.
+  server = clone.start(take("sh", "--workers auto").replace("auto", "2"), shell);
+  await ready();
+  const sums = async (): Promise<unknown> =>
+    JSON.parse(
+      await clone.run(`curl --silent --fail ${url}/api/stats -H "Authorization: Bearer $LONGWIRE_API_KEY"`, shell),
+    );
+  await until("both workers are there", async () => ((await sums()) as { processes: number }).processes === 2);
+  await clone.run(take("sh", "longwire reload"), shell);
+  expect(await sums()).toMatchObject({ processes: 2 });
+  await server.stop();
+  const redis = await startRedis();
+  server = clone.start(take("sh", "--engine redis").replace("redis://10.0.0.5:6379", redis.url), shell);
+  await ready();
+  await clone.run(`npx longwire publish news '"by Redis"'`, shell);
+  expect(await redis.cli("KEYS", "longwire*news")).toContain("news");
+  await server.stop();
+  server = undefined;
+  await redis.stop();
 });
 
 test("every command of the table is there", async () => {
