@@ -192,7 +192,7 @@ test("[RD-7] everything that is kept ends by itself", async () => {
   await node.close();
 });
 
-test("following a channel stores nothing of its own: names can be invented without end", async () => {
+test("[RD-19] following a channel stores nothing of its own: names can be invented without end", async () => {
   const node = await openNode({ urls: [redis.url], prefix: "nothing" });
   await Promise.all(Array.from({ length: 2_000 }, (_, number) => node.broker.subscribe(`invented:${number}`)));
   for (let number = 0; number < 2_000; number++) node.broker.unsubscribe(`invented:${number}`);
@@ -222,7 +222,7 @@ test("[EN-16] a numbering that is not used is forgotten; the next one has an epo
   await node.close();
 }, 20_000);
 
-test("[EN-3] the position of a channel without publications is good as long as is promised, also when the origin is another by then", async () => {
+test("[RD-19] the position of a channel without publications is good as long as is promised, also when the origin is another by then", async () => {
   const positionTtlMs = 600;
   const options = { retentionOf: () => ({ size: 10, ttlMs: 60_000 }), positionTtlMs };
   const node = await openNode({ urls: [redis.url], prefix: "origins" }, options);
