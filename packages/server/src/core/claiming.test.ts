@@ -8,7 +8,9 @@ import {
   hasNoBugs,
   namesAsked,
   pass,
+  RESUME_MS,
   resumedOf,
+  stateOf,
   untilAsked,
 } from "../../test/support/moving.ts";
 import { ASK_MS } from "../ports/node-bus.ts";
@@ -122,5 +124,47 @@ test("[NB-3] of two that took it out of the store the last one to write dies: th
   expect(takers.map(goodbyeOf)).toEqual([undefined, undefined]);
   const back = await cluster.house(2).open({ session: id });
   expect([resumedOf(back), goodbyeOf(takers[0] as (typeof takers)[number])]).toEqual([true, "replaced"]);
+  hasNoBugs(cluster);
+});
+
+test("[RD-8] [NB-3] a process that was taken for dead leaves alone what goes on elsewhere", async () => {
+  const cluster = clusterOf(3);
+  const [here, there] = [cluster.house(0), cluster.house(1)];
+  const pages = [await there.open({ user: "bob" }), await there.open({ user: "eve" }), await there.open()];
+  const [kept, kicked, left] = pages.map(({ handle }) => handle.id) as [string, string, string];
+  for (const id of [kept, kicked]) await there.control.addSessionState(id, id, 1);
+  cluster.bury(1);
+  const again = await here.open({ user: "bob", session: kept });
+  await here.control.putSessionData(kept, { a: 1 });
+  await here.open({ user: "eve", session: kicked });
+  await here.control.disconnectSession(kicked, { reconnect: false });
+  await pass(cluster, 10_000);
+  cluster.fence(1);
+  await settle();
+  expect(pages.map(goodbyeOf)).toEqual(["unavailableNow", "unavailableNow", "unavailableNow"]);
+  // What belongs to the session is not cut short either.
+  await pass(cluster, 3 * RESUME_MS);
+  expect(await stateOf(cluster, kept)).toBe(1);
+  cluster.kill(0);
+  const back = await cluster.house(2).open({ user: "bob", session: kept });
+  expect([resumedOf(again), resumedOf(back)]).toEqual([true, true]);
+  expect(await cluster.house(2).control.sessionData(kept)).toEqual({ a: 1 });
+  expect(resumedOf(await cluster.house(2).open({ user: "eve", session: kicked }))).toBe(false);
+  expect(await cluster.engine.state.get(`session/${left}`)).toBeUndefined();
+  hasNoBugs(cluster);
+});
+
+test("[RD-8] the clients of a process that was taken for dead come back to their sessions", async () => {
+  const cluster = clusterOf(2);
+  const there = cluster.house(1);
+  const pages = [await there.open({ user: "bob" }), await there.open()];
+  await there.control.putSessionData((pages[0] as (typeof pages)[number]).handle.id, { a: 1 });
+  cluster.bury(1);
+  cluster.fence(1);
+  await settle();
+  for (const { handle } of pages) {
+    const user = pages[0]?.handle === handle ? { user: "bob" } : {};
+    expect(resumedOf(await cluster.house(0).open({ ...user, session: handle.id }))).toBe(true);
+  }
   hasNoBugs(cluster);
 });

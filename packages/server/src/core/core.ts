@@ -25,7 +25,7 @@ import { Outbox } from "./outbox.ts";
 import { answersOf } from "./peer-answers.ts";
 import { Peers } from "./peers.ts";
 import { Presence } from "./presence.ts";
-import { forgetForResume, keepForResume, renew } from "./resume.ts";
+import { forgetForResume, keepForResume, letGoIfTaken, renew } from "./resume.ts";
 import { Roster } from "./roster.ts";
 import type { Session } from "./model.ts";
 import { Sessions } from "./sessions.ts";
@@ -127,8 +127,12 @@ export function createCore(options: CoreOptions): CoreParts {
     const everybody = sessions.everybody();
     const spanMs = Math.min(FENCED_SPAN_MAX_MS, everybody.length * FENCED_SPAN_PER_CLIENT_MS);
     log.warn("taken for dead, so all clients have to come back", { clients: everybody.length });
-    for (const session of everybody)
-      goodbye(session, new Disconnect("unavailableNow", undefined, Math.round(Math.random() * spanMs)));
+    for (const session of everybody) void endFenced(session, Math.round(Math.random() * spanMs));
+  }
+
+  async function endFenced(session: Session, afterMs: number): Promise<void> {
+    if (session.state === "open") await letGoIfTaken(core, session);
+    goodbye(session, new Disconnect("unavailableNow", undefined, afterMs));
   }
 
   const outbox = new Outbox(settings, turn, goodbye);

@@ -131,6 +131,25 @@ function isRecorded(core: Core, { id, luggage }: Session): boolean {
   return core.settings.resumeMs > 0 && (!isEmpty(luggage) || (self !== "" && makerOf(id) !== self));
 }
 
+/**
+ * Others took this process for dead. Where the session has gone on elsewhere since, or was ended there, what is known of it here is old, and must not be
+ * kept in place of what is known there.
+ */
+export async function letGoIfTaken(core: Core, session: Session): Promise<void> {
+  if (core.settings.resumeMs === 0) return;
+  let record: SessionRecord | undefined;
+  try {
+    record = await readRecord(core, session.id);
+  } catch (error) {
+    core.log.warn("a session cannot be looked at, so it is kept", { session: session.id, error });
+    return;
+  }
+  const isOurs = record === undefined ? !isRecorded(core, session) : record.at === core.peers.self;
+  if (isOurs || session.state !== "open") return;
+  core.sessions.change(session, () => (session.luggage = NO_LUGGAGE));
+  session.keptUntil = Infinity;
+}
+
 function setRenewal(core: Core, session: Session): void {
   const hasKeys = session.luggage.keys.length > 0;
   session.renewAt =

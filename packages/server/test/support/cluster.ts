@@ -8,6 +8,8 @@
  *     cluster.cut(1);      // nobody hears it any more: what is asked of it, or by it, ends after ASK_MS of the clock
  *     cluster.heal(1);
  *     cluster.kill(1);     // it is dead, and the others know
+ *     cluster.bury(1);     // the others take it for dead, and it does not know
+ *     cluster.fence(1);    // until it learns of it
  *     cluster.asked;       // every question that was asked, with whom it went to
  *
  * What is called reaches the engine at once; answers, publications and events come back in order, in a later turn, as over one socket.
@@ -44,6 +46,8 @@ export interface Cluster {
   cut(at: number): void;
   heal(at: number): void;
   kill(at: number): void;
+  bury(at: number): void;
+  fence(at: number): void;
 }
 
 export interface ClusterOptions extends Pick<CoreHouseOptions, "hooks" | "settings"> {
@@ -117,6 +121,8 @@ export function buildCluster(size: number, options: ClusterOptions = {}): Cluste
     follows: (at, channel) => following.get(channel)?.has(linkAt(at)) ?? false,
     cut: (at) => buses.cut(at),
     heal: (at) => buses.heal(at),
+    bury: (at) => buses.kill(at),
+    fence: (at) => linkAt(at).sink.fenced(),
     kill(at) {
       const link = linkAt(at);
       link.isDead = true;
