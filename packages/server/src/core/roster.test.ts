@@ -108,6 +108,7 @@ test("[NB-6] what the engine could not be told is told again, as it is by then",
   const { timers } = cluster.clock;
   told.isAway = true;
   await bob.drop();
+  await (await here.open({ user: "bob" })).drop();
   const eve = await here.open({ user: "eve" });
   await here.open({ user: "ann" });
   await eve.drop();

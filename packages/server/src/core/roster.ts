@@ -49,10 +49,11 @@ export class Roster {
 
   #fail(user: string, error: unknown): void {
     this.#failed.add(user);
-    if (this.#failed.size > 1) return;
+    if (this.#again !== undefined) return;
     // Once, not for each: while the engine is away all of them fail.
     this.core.log.warn("users cannot be counted", { error });
     this.#again = this.core.clock.after(AGAIN_MS, () => {
+      this.#again = undefined;
       const failed = this.#failed;
       this.#failed = new Set();
       for (const each of failed) this.change(each);
