@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BareClient, connectBare } from "../../test/support/bare-client.ts";
 import { openSocket, upgradeRequest } from "../../test/support/raw-socket.ts";
-import { API_KEY, argumentsOf, type Flags } from "../../test/support/server.ts";
+import { API_KEY, argumentsOf, type Flags, redisFlags } from "../../test/support/server.ts";
 import { freePort } from "../../test/support/server-process.ts";
 import { createLogger } from "../base/log.ts";
 import { loadConfig } from "../config/load.ts";
@@ -17,7 +17,13 @@ let gateway: RunningGateway;
 
 /** As `startServer`, which does not tell further ports. */
 async function start(flags: Flags): Promise<RunningGateway> {
-  const argv = argumentsOf({ "channels-subscribe": "", "data-dir": folder, "swoole-port": "0", ...flags });
+  const argv = argumentsOf({
+    "channels-subscribe": "",
+    "data-dir": folder,
+    "swoole-port": "0",
+    ...(await redisFlags(flags)),
+    ...flags,
+  });
   const { config } = loadConfig({ argv, env: {}, cwd: folder });
   const gateway = await startGateway(config, createLogger("silent", "json"));
   running.push(gateway);

@@ -16,6 +16,7 @@ import {
   isTaken,
   markOf,
   portOf,
+  publishSurely,
   runOfWorkers,
   until,
   workersOf,
@@ -117,8 +118,7 @@ describe("[WK-1] two workers", () => {
       const [victim = 0] = workersOf(run.server);
       process.kill(victim, "SIGKILL");
       await Promise.race(both.map(({ closed }) => closed));
-      const { offset } = await run.server.publish("news", 2);
-      expect(offset).toBe(2);
+      expect(await publishSurely(run.server, "news", 2)).toBe(2);
       await oneOfEach();
       expect(await reload()).toMatchObject({ status: 0, error: "" });
       for (const one of both) await one.closed;
@@ -210,7 +210,7 @@ describe("[WK-3] a worker that dies", () => {
     expect(ok + ECONNRESET + cut).toBe(300);
     expect(ECONNRESET + cut).toBeLessThan(30);
     const lost = await Promise.race(both.map((one) => one.closed.then(() => one)));
-    await run.server.publish("news", 2);
+    await publishSurely(run.server, "news", 2);
     const back = await client();
     const epoch = lost.frames.find((frame) => frame.type === "subscribed")?.epoch ?? "";
     await back.request({ type: "subscribe", channel: "news", since: { epoch, offset: 1 } });

@@ -49,6 +49,15 @@ export function entriesOf(server: Pick<ServerProcess, "output">, message: string
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
+/** As a careful backend does: what got no answer, since its connection died with a worker, is said again with the same key. */
+export async function publishSurely(server: ServerProcess, channel: string, data: string | number): Promise<number> {
+  for (;;) {
+    const result = await server.publish(channel, data, { key: `${channel} ${data}` }).catch(() => undefined);
+    if (result !== undefined) return result.offset;
+    await Bun.sleep(10);
+  }
+}
+
 /** Asks for something on a connection of its own: what was answered, or how it failed. */
 export function attempt(port: number): Promise<string> {
   return new Promise((resolve) => {
