@@ -16,7 +16,12 @@ const WORKERS = 2;
 const CORES = 2;
 /** For both, those of one process and those of the workers: connections are dealt out by chance, and many even that out. */
 const SUBSCRIBERS = 1000;
+/**
+ * At the last one a process begins to join publications in one write, because it is nearly full; two workers that are half empty do not need to. It is shown, but what a
+ * delivery costs there says nothing of what either could do.
+ */
 const FANOUT_RATES = [20, 100, 300] as const;
+const COMPARED_RATE_MAX = 100;
 const CAPACITY_RATIO = 1.7;
 const HOP_RATES = [20, 100, 1000, 0] as const;
 const HOP_US_MAX = 20;
@@ -93,6 +98,7 @@ async function runCapacity(bench: Bench): Promise<void> {
   await stopContestants(bench, [one, two]);
   bench.report.table(`Workers: ${SUBSCRIBERS} WebSocket subscribers, ${DATA_BYTES} bytes, one by one over HTTP`, rows);
   for (const [at, rate] of FANOUT_RATES.entries()) {
+    if (rate > COMPARED_RATE_MAX) continue;
     bench.report.target({
       id: "T9",
       what: `capacity of ${WORKERS} workers on ${CORES} cores against one process, at ${rate}/s`,
