@@ -89,6 +89,25 @@ test("[CO-9] [NB-9] a channel that is given to a user while the session is on it
   hasNoBugs(cluster);
 });
 
+test("[NB-3] one whose client leaves it where it was before it is asked for goes on as it was last", async () => {
+  const cluster = clusterOf(2);
+  const [here, there] = [cluster.house(0), cluster.house(1)];
+  const first = await there.open({ user: "alice" });
+  const { id } = first.handle;
+  const letGo = holdUp(here, "revoked/");
+  const again = arrive(here, id, { token: "alice" });
+  await settle();
+  await there.control.putSessionData(id, { a: 1 });
+  await there.control.subscribeSession(id, "vip");
+  await first.drop();
+  letGo();
+  await settle();
+  expect(resumedOf(again)).toBe(true);
+  expect(await there.control.sessionData(id)).toEqual({ a: 1 });
+  expect((await there.control.session(id)).channels.toSorted()).toEqual(["@alice", "vip"]);
+  hasNoBugs(cluster);
+});
+
 test("[CO-13] two connections to the process to which it is on its way: the later has it, with all that arrives", async () => {
   const cluster = clusterOf(2);
   const [here, there] = [cluster.house(0), cluster.house(1)];

@@ -1,6 +1,7 @@
 /** Claiming: a session that was taken up here while another process had it becomes this one's alone. */
 import { Disconnect } from "../base/failures.ts";
 import type { Core } from "./deps.ts";
+import { unpacked } from "./luggage.ts";
 import { NO_LUGGAGE, type Session, type SessionLuggage } from "./model.ts";
 import { askForLuggage, askToYield, type Elsewhere } from "./moving.ts";
 import { forgetForResume, keepForResume, readRecord, settle, unlessRevoked } from "./resume.ts";
@@ -17,7 +18,7 @@ export async function claim(core: Core, session: Session, owner: string): Promis
 
 async function arrive(core: Core, session: Session, owner: string): Promise<boolean> {
   const { id, luggage: before } = session;
-  const answer = await askToYield(core, owner, id);
+  const answer = await lastLuggage(core, owner, id);
   const yielded = typeof answer === "object" ? await allowed(core, before, answer) : answer;
   // Another connection may have taken it from this one meanwhile, without leaving the process.
   const holder = core.sessions.get(id) ?? session;
@@ -40,6 +41,19 @@ async function arrive(core: Core, session: Session, owner: string): Promise<bool
   if (session.wasSentAway) forgetForResume(core, session);
   else keepForResume(core, session);
   return true;
+}
+
+/** Its client may have left it there since it was asked about: then what was kept of it counts. */
+async function lastLuggage(core: Core, owner: string, id: string): ReturnType<typeof askToYield> {
+  const answer = await askToYield(core, owner, id);
+  if (answer !== "none") return answer;
+  try {
+    const record = await readRecord(core, id);
+    return record === undefined ? "none" : unpacked(record.luggage);
+  } catch (error) {
+    core.log.warn("a session goes on as it was a moment before its client left it", { session: id, error });
+    return "none";
+  }
 }
 
 /** It may have been bound to a user after it was asked about, one who is revoked. */

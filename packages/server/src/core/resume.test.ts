@@ -173,6 +173,29 @@ describe("a client that polls: a session of a few seconds, again and again", () 
     expect(resumedOf(await poll(house, first.handle.id))).toBe(false);
   });
 
+  test("[CO-11] one that fails to take it up connects anew, and is kept as anybody is", async () => {
+    const house = buildCore({ settings: { resumeMs: RESUME_MS } });
+    const first = await house.open({ user: "bob" });
+    await first.drop();
+    const { id } = first.handle;
+    // What is kept of it lasts for longer than the resume time from now on.
+    await (await house.open({ user: "bob", session: id })).drop();
+    house.clock.advance(RESUME_MS - 1);
+    await (await house.open({ user: "bob", session: id })).drop();
+    await house.control.disconnectUser("bob", { reconnect: false, revokeMs: 60_000 });
+    const page = await house.open({ connect: false });
+    await page.say({ type: "connect", token: "bob", session: id });
+    await page.say({ type: "connect", token: "eve" });
+    expect(
+      page.connection
+        .frames()
+        .map(({ type }) => type)
+        .slice(0, 2),
+    ).toEqual(["error", "connected"]);
+    await page.drop();
+    expect(resumedOf(await house.open({ user: "eve", session: page.handle.id }))).toBe(true);
+  });
+
   test("[OW-6] of a session whose id was never said nothing is kept", async () => {
     const house = buildCore({ settings: { resumeMs: RESUME_MS } });
     const set = spyOn(house.engine.state, "set");

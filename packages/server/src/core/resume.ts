@@ -27,6 +27,8 @@ export interface Found {
   readonly owner?: string | undefined;
   /** The process that had it, where that does not answer. */
   readonly silent?: string | undefined;
+  /** Until when the store has it as it is (Unix milliseconds); absent: it does not. */
+  readonly keptUntil?: number | undefined;
 }
 
 /** What outlives a crash is kept this long after its last change, since nobody says goodbye then. */
@@ -63,8 +65,11 @@ export async function findSession(core: Core, session: Session, id: string): Pro
   if (elsewhere?.has === "none") record = await readRecord(core, id);
   if (record === undefined || record.tokenUser !== (user ?? null)) return undefined;
   const luggage = unpacked(record.luggage);
-  if (isEmpty(luggage) && (record.at ?? "") === self) session.keptUntil = record.until;
-  return { luggage, silent: elsewhere?.has === "silent" ? elsewhere.owner : undefined };
+  return {
+    luggage,
+    silent: elsewhere?.has === "silent" ? elsewhere.owner : undefined,
+    keptUntil: isEmpty(luggage) && (record.at ?? "") === self ? record.until : undefined,
+  };
 }
 
 export async function readRecord(core: Core, id: string): Promise<SessionRecord | undefined> {
@@ -89,6 +94,7 @@ export function takeUp(core: Core, session: Session, id: string, found: Found): 
   const live = core.sessions.get(id);
   session.id = id;
   session.luggage = live?.luggage ?? found.luggage;
+  session.keptUntil = found.keptUntil ?? 0;
   if (live === undefined && found.owner !== undefined) return found.owner;
   // The old connection may be dead without our knowing: whoever comes back with the id is the client now.
   if (live !== undefined) core.goodbye(live, new Disconnect("replaced"));
