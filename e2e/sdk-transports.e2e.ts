@@ -4,6 +4,7 @@ import { Client, type ClientOptions } from "@longwire/client";
 import { inflating } from "@longwire/client/compress";
 import { EventSource } from "eventsource";
 import { startServer, type TestServer } from "longwire/test/server";
+import { connectClient } from "longwire/test/ws-client";
 import { startProxy } from "./support/cutting-proxy.ts";
 import { until } from "./support/wait.ts";
 
@@ -11,7 +12,8 @@ const NAMES = ["websocket", "stream", "sse", "poll"] as const;
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startServer({ demo: "true", engine: "sqlite" });
+  // Whoever publishes may be far ahead of whoever comes and goes.
+  server = await startServer({ demo: "true", engine: "sqlite", "channels-history-size": "1000" });
 });
 afterAll(() => server.stop());
 
@@ -20,6 +22,14 @@ async function open(name: (typeof NAMES)[number], options: ClientOptions = {}): 
   client.connect();
   await client.ready();
   return client;
+}
+
+/** Where the user's inbox begins. */
+async function acknowledgedOf(token: string): Promise<number> {
+  const client = await connectClient(server.url, { token });
+  const subscribed = await client.next((frame) => frame.type === "subscribed");
+  await client.close();
+  return "offset" in subscribed ? (subscribed.offset ?? 0) : 0;
 }
 
 let lastRoom = 0;
@@ -128,6 +138,8 @@ for (const name of NAMES) {
       await server.publish(`@${user}`, 2);
       await until("the second", () => found.length === 2);
       first.disconnect();
+      // On its way out it says what it has handled, in a request of its own: another process must not be asked before that is kept.
+      await until("the acknowledgement", async () => (await acknowledgedOf(token)) === 2);
       await server.publish(`@${user}`, 3);
       const second = new Client(server.url, { transports: [name], EventSource, token });
       second.inbox().on("message", ({ data }) => found.push(data));
