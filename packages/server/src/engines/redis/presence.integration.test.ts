@@ -215,12 +215,19 @@ describe("a dead process", () => {
   test(
     "[RD-8] while Redis is away for everybody nobody dies of it",
     async () => {
-      const [a, b] = await openNodes(2);
+      const times = { renewMs: 250, leaseMs: 4_000 };
+      const [a, b] = [await openNode({ times }), await openNode({ times })];
+      for (const { engine } of [a, b]) await engine.broker.subscribe("a");
       await b.engine.presence.put("a", { session: "s1", user: "bob" });
+      // Longer than a lease; and one of them needs a moment longer to come back.
+      b.cut();
       redis.pause();
-      await Bun.sleep(3_000);
+      await Bun.sleep(4_700);
       redis.continue();
-      await Bun.sleep(2_000);
+      await Bun.sleep(500);
+      b.mend();
+      await until("its return", () => Promise.resolve(b.engine.health().ready));
+      await Bun.sleep(3_000);
       expect([a, b].map(({ sink }) => sink.fences)).toEqual([0, 0]);
       expect(await a.engine.presence.count("a")).toEqual({ users: 1, sessions: 1 });
       expect([...a.told(), ...b.told()]).toEqual(["+a:bob", "+a:bob"]);
