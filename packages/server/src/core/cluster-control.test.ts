@@ -150,6 +150,30 @@ describe("[NB-5] who was reached", () => {
     hasNoBugs(cluster);
   });
 
+  test("a process that hangs does not hold up publishes to one channel after the other either", async () => {
+    const cluster = buildCluster(3);
+    const { control } = cluster.house(0);
+    const names = Array.from({ length: 20 }, (_, at) => `c${at}`);
+    for (const at of [1, 2]) {
+      const session = await cluster.house(at).open();
+      for (const channel of names) await session.say({ type: "subscribe", channel });
+    }
+    cluster.cut(1);
+    const first = control.publish(asText("c0"));
+    await settle();
+    cluster.clock.advance(250);
+    expect(await first).toMatchObject({ subscribers: 2 });
+    for (const channel of names) expect(await control.publish(asText(channel))).toMatchObject({ subscribers: 2 });
+    cluster.heal(1);
+    cluster.clock.advance(ASK_MS);
+    await settle();
+    cluster.clock.advance(1000);
+    const bob = await cluster.house(1).open();
+    await bob.say({ type: "subscribe", channel: "c1" });
+    expect(await control.publish(asText("c1"))).toMatchObject({ subscribers: 3 });
+    hasNoBugs(cluster);
+  });
+
   test("publishes keep their order, whatever is asked in between", async () => {
     const cluster = buildCluster(2);
     const bob = await cluster.house(1).open();

@@ -36,6 +36,8 @@ export class SubscriberCounts {
   #messagesLeft = MESSAGES_PER_SECOND;
   #channelsLeft = CHANNELS_PER_SECOND;
   #filledAt = -Infinity;
+  /** An answer has been waited for in vain, and there was none since. */
+  #isLate = false;
 
   constructor(
     private readonly peers: Peers,
@@ -49,7 +51,8 @@ export class SubscriberCounts {
     if (known !== undefined && this.clock.uptime() - known.askedAt < FRESH_MS)
       return Math.max(followers, known.sessions);
     const round = this.#asked.get(channel) ?? this.#ask(channel);
-    const counted = await round?.counted;
+    // Only the first has to find out that a process hangs.
+    const counted = this.#isLate ? undefined : await round?.counted;
     return Math.max(followers, counted?.get(channel) ?? 0);
   }
 
@@ -75,7 +78,10 @@ export class SubscriberCounts {
     this.#round = undefined;
     const counted = this.#count(channels);
     return await new Promise((resolve, reject) => {
-      const timer = this.clock.after(WAIT_MS, () => resolve(undefined));
+      const timer = this.clock.after(WAIT_MS, () => {
+        this.#isLate = true;
+        resolve(undefined);
+      });
       counted.then(resolve, reject).finally(() => timer.cancel());
     });
   }
@@ -84,6 +90,7 @@ export class SubscriberCounts {
     const askedAt = this.clock.uptime();
     const sums = new Map<string, number>();
     const { answers } = await this.peers.askAll("reached", { channels });
+    this.#isLate = false;
     for (const [at, channel] of channels.entries()) {
       const sessions = answers.reduce((sum, counts) => sum + (counts[at] ?? 0), 0);
       sums.set(channel, sessions);
