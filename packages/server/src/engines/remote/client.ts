@@ -74,6 +74,7 @@ class Connection {
   readonly #welcome = Promise.withResolvers<RemoteEngine>();
   #wire: Wire | undefined;
   #engine: RemoteEngine | undefined;
+  #isWelcome = false;
 
   constructor(private readonly parts: RemoteParts) {}
 
@@ -103,7 +104,9 @@ class Connection {
       return;
     }
     this.#engine?.take(frame);
-    if (frame.kind === FROM_SUPERVISOR.welcome && this.#engine !== undefined) this.#welcome.resolve(this.#engine);
+    if (frame.kind !== FROM_SUPERVISOR.welcome || this.#engine === undefined) return;
+    this.#isWelcome = true;
+    this.#welcome.resolve(this.#engine);
   }
 
   received(chunk: Buffer): void {
@@ -122,7 +125,8 @@ class Connection {
   closed(): void {
     this.#wire?.closed();
     this.fail(unreachable("it has closed the connection"));
-    this.#engine?.lost();
+    // Who was never let in has lost nothing: it is told why by `connectRemoteEngine`.
+    if (this.#isWelcome) this.#engine?.lost();
   }
 
   cut(): void {

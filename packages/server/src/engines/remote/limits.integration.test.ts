@@ -198,7 +198,14 @@ describe("whoever is no worker", () => {
 });
 
 describe("a worker that is not let in", () => {
-  const parts = { self: "selfie", clock: new FakeClock(), log: silentLog, onLost: () => undefined };
+  let losses = 0;
+  const parts = { self: "selfie", clock: new FakeClock(), log: silentLog, onLost: () => losses++ };
+
+  // It is told by what `connectRemoteEngine` rejects with, and not as one that has lost its supervisor.
+  afterEach(async () => {
+    await Bun.sleep(5);
+    expect(losses).toBe(0);
+  });
 
   test("[WK-1] a second one of the same mark", async () => {
     await house.worker({ self: "selfie" });

@@ -17,14 +17,12 @@ import { FrameWriter } from "./frames.ts";
 import { FROM_SUPERVISOR, type Hello, type WorkerIdentity, writePosition, writePublication } from "./messages.ts";
 import { listenPrivately } from "./private-socket.ts";
 import { Refusal, Visitor } from "./visitor.ts";
+import { BLOCK_BYTES } from "./wire.ts";
 import { type WorkerHouse, WorkerLink } from "./worker-link.ts";
 
 /** A worker is asked so often whether it lives, and may be silent so many times. */
 const BEAT_MS = 1_000;
 const SILENCE_MAX = 10;
-
-/** What is not copied for each worker. */
-const LONG_FRAME_BYTES = 64 * 1024;
 
 /** How long a stopping supervisor waits for workers to take what they have asked for. */
 const GOODBYE_MS = 5_000;
@@ -150,7 +148,7 @@ export class EngineServer {
   #tellFollowers(channel: string, writer: FrameWriter): void {
     const frame = writer.finish();
     // A long one that has to wait is kept once for all of them.
-    const isLong = frame.length > LONG_FRAME_BYTES;
+    const isLong = frame.length > BLOCK_BYTES;
     const bytes = isLong ? Buffer.from(frame) : frame;
     for (const worker of this.#audience.of(channel)) worker.send(bytes, isLong);
   }

@@ -96,17 +96,15 @@ export class SupervisorLink {
     this.#take(number)?.reject(errorOf(error));
   }
 
-  /** Ends what is asked of a peer, or of all. */
-  forsake(reason: string, peer?: string): void {
+  /** Ends what is asked of a peer. */
+  forsake(reason: string, peer: string): void {
     for (const [number, pending] of this.#pending) {
-      if (pending.peer === undefined || (peer !== undefined && pending.peer !== peer)) continue;
-      this.#take(number)?.reject(new ReplyError("unavailable", reason));
+      if (pending.peer === peer) this.#take(number)?.reject(new ReplyError("unavailable", reason));
     }
   }
 
-  /** Takes no more requests; resolves when those before have been answered, or nobody answers any more. */
+  /** Takes no more requests; resolves when those before have been answered, questions to peers aside, or nobody answers any more. */
   async finish(reason: string): Promise<void> {
-    this.forsake(reason);
     const last = this.request(FROM_WORKER.bye, nothing, (writer) => writer);
     this.#refusal ??= reason;
     await last.catch(nothing);

@@ -8,7 +8,7 @@ import type { Turn } from "../../base/turn.ts";
 import { FrameInput, type FrameReader } from "./frames.ts";
 
 /** What is written at once; a longer frame goes by itself. */
-const BLOCK_BYTES = 64 * 1024;
+export const BLOCK_BYTES = 64 * 1024;
 
 /** What a wire needs of a socket. `write` returns how much was taken; less than 0 where nobody is there any more. */
 export interface WireSocket {

@@ -288,3 +288,69 @@ describe("failures", () => {
     }
   });
 });
+
+/** An engine that answers publishes when it is told to. */
+async function buildSlow(): Promise<(() => void)[]> {
+  const waiting: (() => void)[] = [];
+  await build((broker) => ({
+    publish: async (channel, draft) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return broker.publish(channel, draft);
+    },
+  }));
+  return waiting;
+}
+
+describe("the end", () => {
+  test("[ST-6] a worker that closes waits for what the engine has not answered yet", async () => {
+    const waiting = await buildSlow();
+    const { engine, losses } = await house.worker();
+    const published = engine.broker.publish("x", draftOf("1"));
+    let isClosed = false;
+    const closing = engine.close().then(() => (isClosed = true));
+    await until(() => waiting.length === 1);
+    await (await house.worker()).caughtUp();
+    expect(isClosed).toBeFalse();
+    waiting[0]?.();
+    expect(await published).toMatchObject({ offset: 1 });
+    await closing;
+    expect(losses()).toBe(0);
+  });
+
+  test("[ST-6] so does a supervisor", async () => {
+    const waiting = await buildSlow();
+    const { engine, losses } = await house.worker();
+    const published = engine.broker.publish("x", draftOf("1"));
+    await until(() => waiting.length === 1);
+    const closing = house.server.close();
+    await Bun.sleep(5);
+    expect(losses()).toBe(0);
+    waiting[0]?.();
+    expect(await published).toMatchObject({ offset: 1 });
+    await closing;
+    await until(() => losses() === 1);
+  });
+
+  test("what was asked of a peer ends with the peer, or with the one who asked, and not only after its time", async () => {
+    await build();
+    const [a, b] = [await house.worker(), await house.worker()];
+    let asked = 0;
+    b.engine.bus.listen(() => {
+      asked++;
+      return new Promise(() => undefined);
+    });
+    await until(() => a.engine.bus.peers().length === 1);
+    const orphaned = failureOf(a.engine.bus.ask(b.mark, 1));
+    await until(() => asked === 1);
+    await b.die();
+    expect(await orphaned).toMatchObject({ error: "unavailable" });
+    const c = await house.worker();
+    c.engine.bus.listen(() => new Promise(() => undefined));
+    await until(() => a.engine.bus.peers().length === 1);
+    const dropped = failureOf(a.engine.bus.ask(c.mark, 1));
+    await a.engine.close();
+    expect(await dropped).toMatchObject({ error: "unavailable" });
+    // The beat of the supervisor alone.
+    expect(house.clock.timers).toBe(1);
+  });
+});
