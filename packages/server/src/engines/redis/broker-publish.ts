@@ -69,6 +69,7 @@ export interface PublisherDeps {
 
 export class Publisher {
   #counter = 0;
+  #closed = false;
   readonly #own = new Map<string, Own>();
   /** Channels of which publishes are being found out. Others wait, or they would overtake them. */
   readonly #lost = new Map<string, Promise<unknown>>();
@@ -77,6 +78,11 @@ export class Publisher {
   readonly #answered = new Map<string, Position>();
 
   constructor(private readonly deps: PublisherDeps) {}
+
+  /** Nothing is found out any more. */
+  close(): void {
+    this.#closed = true;
+  }
 
   /** A message of a channel has come; `id` is that of its publication. Called after the sink has it. */
   seen(id: string, position: Position): void {
@@ -199,7 +205,7 @@ export class Publisher {
       } catch (error) {
         const isAway = error instanceof AnswerLost || (error instanceof ReplyError && error.error === "unavailable");
         if (!isAway) throw error;
-        if (clock.uptime() > until) break;
+        if (clock.uptime() > until || this.#closed) break;
       }
       await new Promise<void>((resolve) => clock.after(FIND_OUT_PAUSE_MS, resolve));
     }

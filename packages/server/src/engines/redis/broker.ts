@@ -13,7 +13,7 @@ import { AnswerLost, notSent } from "./failures.ts";
 import { type ChannelKeys, channelKeys } from "./keys.ts";
 import type { Link } from "./link.ts";
 import { readMessage } from "./messages.ts";
-import { DROP_NAME } from "./scripts.ts";
+import { CLEAR, DROP_NAME } from "./scripts.ts";
 
 /** Looks at a channel without reading anything. */
 const LOOK: HistoryQuery = { from: "latest", limit: 0, bytesMax: 0 };
@@ -114,7 +114,8 @@ export class RedisBroker implements Broker {
 
   async clear(channel: string): Promise<void> {
     const { list } = this.#keysOf(channel);
-    await this.#known(this.deps.link.call(list, ["UNLINK", list]));
+    // On the connection of the publishes that were called before it.
+    await this.#known(this.deps.link.run(CLEAR, [list], [], true));
   }
 
   async channels(query: NameQuery): Promise<BrokerChannel[]> {
@@ -152,5 +153,6 @@ export class RedisBroker implements Broker {
 
   close(): void {
     this.#watch.close();
+    this.#publisher.close();
   }
 }

@@ -6,9 +6,12 @@ import { type Connection, type Identity, killCommand } from "./connection.ts";
 import { type LinkFault, notSent, RedisRefusal, stateOf } from "./failures.ts";
 import { type Link, type LinkSettings, type Listener, type Script, scriptOf } from "./link.ts";
 import { Calls, type Route, type Send } from "./link-calls.ts";
-import type { LinkNode } from "./link-node.ts";
+import { type LinkNode, nameOf } from "./link-node.ts";
+import { lookForEviction } from "./server-check.ts";
 
 const TICK_MS = 1_000;
+/** Ticks between looks at the memory policy, which somebody may set at any time. */
+const POLICY_TICKS = 5;
 /** How long the start waits for what may still come. */
 const START_MS = 5_000;
 /** A slot that moves takes its channels along. */
@@ -35,6 +38,8 @@ export abstract class LinkCore implements Link, Route {
   /** Where Redis refused because of its state, and why. */
   #refusal: { readonly state: string; readonly key: string } | undefined;
   #told: string | undefined;
+  #eviction: LinkFault | undefined;
+  #ticks = 0;
   protected closed = false;
 
   constructor({ settings, clock, log }: LinkDeps) {
@@ -140,7 +145,7 @@ export abstract class LinkCore implements Link, Route {
   }
 
   get fault(): string | undefined {
-    const away = this.awayFault?.message;
+    const away = (this.awayFault ?? this.#eviction)?.message;
     return away ?? (this.#refusal === undefined ? undefined : `Redis ${this.#refusal.state}`);
   }
 
@@ -162,7 +167,16 @@ export abstract class LinkCore implements Link, Route {
 
   protected tick(): void {
     for (const node of this.nodes) node.tick();
+    if (++this.#ticks % POLICY_TICKS === 0) this.#lookAtPolicies().catch(() => undefined);
     if (this.#refusal !== undefined && this.awayFault === undefined) this.#probe(this.#refusal.key);
+  }
+
+  async #lookAtPolicies(): Promise<void> {
+    let found: LinkFault | undefined;
+    for (const { connection } of this.nodes)
+      if (connection !== undefined) found ??= await lookForEviction(connection, nameOf(connection.address));
+    this.#eviction = found;
+    this.tell();
   }
 
   /** Whether what was refused is taken again. */

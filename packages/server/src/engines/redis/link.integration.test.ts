@@ -102,9 +102,14 @@ test("[RD-9] a replica, and a memory policy that evicts", async () => {
   const evicting = await startRedis({ args: ["--maxmemory", "64mb", "--maxmemory-policy", "volatile-lru"] });
   expect(await refusal({ urls: [evicting.url] })).toMatch(/volatile-lru.*noeviction/);
   await evicting.cli("CONFIG", "SET", "maxmemory-policy", "noeviction");
-  await (await openNode({ urls: [evicting.url] })).close();
+  const node = await openNode({ urls: [evicting.url] });
+  await evicting.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-lru");
+  await until("it is told of", () => Promise.resolve(node.link.fault?.includes("allkeys-lru") === true));
+  await evicting.cli("CONFIG", "SET", "maxmemory-policy", "noeviction");
+  await until("it is well again", () => Promise.resolve(node.link.fault === undefined));
+  await node.close();
   await evicting.stop();
-});
+}, 60_000);
 
 test("[RD-9] another kind of server than redisMode says", async () => {
   expect(await refusal({ urls: [redis.url], mode: "cluster" })).toContain("is no node of a Redis Cluster");

@@ -145,6 +145,32 @@ test("[RD-3] with an idempotency key: the answer is the first one, not a repetit
   expect(await other.broker.publish("a", draftOf("x", { key: "k" }))).toMatchObject({ offset: 1, repeated: true });
 });
 
+test("[RD-3] not kept, with an idempotency key: the key knows the answer", async () => {
+  proxy.swallow("answers");
+  const published = node.broker.publish("a", draftOf("x", { key: "k", keep: false }));
+  await until(
+    "it was said",
+    async () => (await redis.cli("EXISTS", `${channelKeys(prefix, "a").idempotency}k`)) === "1",
+  );
+  proxy.cut();
+  expect(await published).toMatchObject({ offset: 0, repeated: true });
+  proxy.swallow("requests");
+  const unknown = failure(node.broker.publish("a", draftOf("x", { keep: false })));
+  await Bun.sleep(20);
+  proxy.cut();
+  expect(await unknown).toBe("unavailable");
+});
+
+test("a broker that is closed finds out nothing more", async () => {
+  proxy.swallow("requests");
+  const published = failure(node.broker.publish("a", draftOf("x")));
+  await Bun.sleep(20);
+  const started = performance.now();
+  await node.close();
+  expect(await published).toBe("unavailable");
+  expect(performance.now() - started).toBeLessThan(5_000);
+});
+
 test("[RD-3] Redis comes back without its data: what was numbered there is not stored as if nothing had happened", async () => {
   const first = await node.broker.publish("a", draftOf("1"));
   expect(first.offset).toBe(1);

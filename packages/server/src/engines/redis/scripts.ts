@@ -147,13 +147,14 @@ local function search()
   return nil, now - (life - redis.call('PTTL', meta)) < sentAt
 end
 
+local surely = true
 if age then
-  local offset, surely = search()
+  local offset
+  offset, surely = search()
   if offset then
     redis.call('PEXPIRE', meta, life)
     return {'ok', epoch, offset, followers()}
   end
-  if not surely then return {'unknown'} end
 end
 
 if idempotency then
@@ -166,6 +167,7 @@ if idempotency then
     return {'repeated', firstEpoch, tonumber(firstOffset), followers()}
   end
 end
+if not surely then return {'unknown'} end
 
 -- Names of numberings that were forgotten go when others come, so the index does not outgrow what there is.
 local function enterName()
@@ -270,6 +272,9 @@ while start > 0 and #bodies < count and next >= first and next <= top and sum <=
 end
 return {epoch, top, first, stored and 1 or 0, start, bodies}
 `);
+
+/** Forgets what is kept. KEYS: list. */
+export const CLEAR = scriptOf("return redis.call('UNLINK', KEYS[1])");
 
 /** Drops a name from the index if its numbering is gone. KEYS: names, meta. ARGV: the name. */
 export const DROP_NAME = scriptOf(`

@@ -46,16 +46,27 @@ export async function checkServer(
     throw new LinkFault(`${name} is Redis ${version}`, "the gateway needs Redis 7.0 or newer, or Valkey", true);
   checkMode(name, info.get("redis_mode") ?? info.get("server_mode"), isCluster);
   if (info.get("loading") === "1") throw new LinkFault(`${name} is loading its data`, "wait until it has", false);
-  const policy = info.get("maxmemory_policy") ?? "noeviction";
-  if (policy !== "noeviction" && (info.get("maxmemory") ?? "0") !== "0")
-    throw new LinkFault(
-      `${name} has maxmemory-policy ${policy}: it would throw away what was acknowledged`,
-      "set maxmemory-policy noeviction there",
-      true,
-    );
+  const eviction = evictionOf(info, name);
+  if (eviction !== undefined) throw eviction;
   if (info.get("role") !== "master") return { role: "replica" };
   if (trial !== undefined) await tryCommands(connection, name, trial);
   return { role: "master" };
+}
+
+/** A policy that throws away what was acknowledged, where there is a limit at which it would. */
+function evictionOf(info: ReadonlyMap<string, string>, name: string): LinkFault | undefined {
+  const policy = info.get("maxmemory_policy") ?? "noeviction";
+  if (policy === "noeviction" || (info.get("maxmemory") ?? "0") === "0") return undefined;
+  return new LinkFault(
+    `${name} has maxmemory-policy ${policy}: it would throw away what was acknowledged`,
+    "set maxmemory-policy noeviction there",
+    true,
+  );
+}
+
+/** Whether that has become so since the start. */
+export async function lookForEviction(connection: Connection, name: string): Promise<LinkFault | undefined> {
+  return evictionOf(await infoOf(connection, name), name);
 }
 
 function checkMode(name: string, mode: string | undefined, isCluster: boolean): void {
