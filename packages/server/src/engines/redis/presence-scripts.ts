@@ -95,24 +95,28 @@ for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, keepMs) end
 return 1
 `);
 
-/** Sessions, users, sessions without user; then the first members: session, value, … */
+/** Members read in one script: Redis does nothing else meanwhile. */
+export const LIST_PAGE = 500;
+
+/**
+ * A page of the members behind a number of arrival, which may be `-inf`. Sessions, users, sessions without user, and the number where the next page
+ * begins; then session, value, …
+ */
 export const LIST = scriptOf(`
 local members, order, people = KEYS[1], KEYS[2], KEYS[3]
 local nobodies = redis.call('HGET', people, '')
 local users = redis.call('HLEN', people) - (nobodies and 1 or 0)
-local list = {redis.call('HLEN', members), users, tonumber(nobodies or 0)}
-local limit = tonumber(ARGV[1])
--- So many at a time as can be handed to one command.
-for first = 0, limit - 1, 1000 do
-  local sessions = redis.call('ZRANGE', order, first, math.min(first + 1000, limit) - 1)
-  if #sessions == 0 then break end
-  local values = redis.call('HMGET', members, unpack(sessions))
-  for at = 1, #sessions do
-    if values[at] then
-      list[#list + 1] = sessions[at]
-      list[#list + 1] = values[at]
-    end
-  end
+local list = {redis.call('HLEN', members), users, tonumber(nobodies or 0), ARGV[1]}
+if ARGV[2] == '0' then return list end
+local page = redis.call('ZRANGEBYSCORE', order, ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+if #page == 0 then return list end
+list[4] = '(' .. page[#page]
+local sessions = {}
+for at = 1, #page, 2 do sessions[#sessions + 1] = page[at] end
+local values = redis.call('HMGET', members, unpack(sessions))
+for at = 1, #sessions do
+  list[#list + 1] = sessions[at]
+  list[#list + 1] = values[at] or ''
 end
 return list
 `);

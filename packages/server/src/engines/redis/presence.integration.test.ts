@@ -103,6 +103,17 @@ describe("several processes", () => {
     expect((await keys()).filter((key) => /:p.:/.test(key))).toEqual([]);
   });
 
+  test("a long list comes in pages, whole and in the order of arrival", async () => {
+    const [a] = await openNodes(1);
+    const sessions = Array.from({ length: 1_234 }, (_, n) => `s${n}`);
+    await Promise.all(sessions.map((session) => a.engine.presence.put("a", { session })));
+    for (const limit of [1, 500, 501, 1_000, 1_234, 5_000]) {
+      const list = await a.engine.presence.list("a", limit);
+      expect(list).toMatchObject({ users: 1_234, sessions: 1_234 });
+      expect(list.members.map(({ session }) => session)).toEqual(sessions.slice(0, limit));
+    }
+  });
+
   test("[RD-7] all that is kept about presence and peers ends by itself if nobody is left", async () => {
     const [a] = await openNodes(1);
     await a.engine.presence.put("a", { session: "s1", user: "bob" });

@@ -11,11 +11,19 @@ import { orUnavailable } from "./answers.ts";
 import type { Link } from "./link.ts";
 import { OwnEntries, type OwnEntriesDeps } from "./own-entries.ts";
 import { memberOf } from "./presence-entry.ts";
-import { LIST } from "./presence-scripts.ts";
+import { LIST, LIST_PAGE } from "./presence-scripts.ts";
 
 export interface PresenceDeps extends Omit<OwnEntriesDeps, "owner"> {
   readonly link: Link;
   readonly prefix: string;
+}
+
+interface Page {
+  readonly counts: PresenceCount;
+  /** Behind which the next page begins. */
+  readonly next: string;
+  /** Session, value, … */
+  readonly rest: readonly unknown[];
 }
 
 export class RedisPresence implements PresenceStore {
@@ -37,21 +45,27 @@ export class RedisPresence implements PresenceStore {
   }
 
   async list(channel: string, limit: number): Promise<PresenceList> {
-    const [sessions, users, nobodies, ...rest] = await this.#read(channel, limit);
     const members: Member[] = [];
-    for (let at = 0; at < rest.length; at += 2) members.push(memberOf(String(rest[at]), String(rest[at + 1])));
-    return { members, users: Number(users) + Number(nobodies), sessions: Number(sessions) };
+    for (let after = "-inf"; ;) {
+      const wanted = Math.min(limit - members.length, LIST_PAGE);
+      const { counts, next, rest } = await this.#read(channel, after, wanted);
+      for (let at = 0; at < rest.length; at += 2) members.push(memberOf(String(rest[at]), String(rest[at + 1])));
+      if (rest.length < 2 * wanted || members.length >= limit) return { members, ...counts };
+      after = next;
+    }
   }
 
   async count(channel: string): Promise<PresenceCount> {
-    const [sessions, users, nobodies] = await this.#read(channel, 0);
-    return { users: Number(users) + Number(nobodies), sessions: Number(sessions) };
+    return (await this.#read(channel, "-inf", 0)).counts;
   }
 
-  async #read(channel: string, limit: number): Promise<unknown[]> {
+  async #read(channel: string, after: string, limit: number): Promise<Page> {
     const { link, prefix } = this.deps;
     const keys = ["pm", "po", "pp"].map((kind) => keyOf(prefix, kind, channel));
-    return (await orUnavailable(link.run(LIST, keys, [String(limit)]))) as unknown[];
+    const answer = (await orUnavailable(link.run(LIST, keys, [after, String(limit)]))) as unknown[];
+    const [sessions, users, nobodies, next, ...rest] = answer;
+    const counts = { users: Number(users) + Number(nobodies), sessions: Number(sessions) };
+    return { counts, next: String(next), rest };
   }
 
   /** Writes what could not be written before. */
