@@ -25,7 +25,7 @@ import { Outbox } from "./outbox.ts";
 import { answersOf } from "./peer-answers.ts";
 import { Peers } from "./peers.ts";
 import { Presence } from "./presence.ts";
-import { forgetForResume, keepForResume, letGoIfTaken, renew } from "./resume.ts";
+import { forgetForResume, keepForResume, keepUnlessTaken, renew } from "./resume.ts";
 import { Roster } from "./roster.ts";
 import type { Session } from "./model.ts";
 import { Sessions } from "./sessions.ts";
@@ -37,6 +37,8 @@ const FENCED_SPAN_PER_CLIENT_MS = 1;
 const FENCED_SPAN_MAX_MS = 5000;
 
 const QUIET: ReadonlySet<string> = new Set(["shutdown", "replaced", "overloaded"]);
+
+type Fate = "lost" | "fenced" | "moved" | "over";
 
 export interface CoreParts {
   readonly gateway: Gateway;
@@ -71,11 +73,12 @@ export function createCore(options: CoreOptions): CoreParts {
 
   /**
    * The session is over for everybody else: subscriptions, presence, index. Its connection may still be closing. `lost`: it
-   * may be resumed; `moved`: it goes on over another connection; `over`: it was sent away for good.
+   * may be resumed; `fenced`: it may have been already; `moved`: it goes on over another connection; `over`: it was sent away for good.
    */
-  function retire(session: Session, fate: "lost" | "moved" | "over"): void {
+  function retire(session: Session, fate: Fate): void {
     if (session.state === "open" && !session.fleeting) {
       if (fate === "lost") keepForResume(core, session);
+      if (fate === "fenced") void keepUnlessTaken(core, session);
       if (fate === "over") {
         if (peers.self !== "") handovers.over(session.id);
         forgetForResume(core, session);
@@ -85,7 +88,7 @@ export function createCore(options: CoreOptions): CoreParts {
     sessions.retire(session);
   }
 
-  function goodbye(session: Session, reason: Disconnect): void {
+  function goodbye(session: Session, reason: Disconnect, fate = fateOf(reason)): void {
     if (session.state === "closing" || session.state === "closed") return;
     const { code, message, reconnect, afterMs } = reason;
     const frame = session.protocol.encode({
@@ -99,13 +102,12 @@ export function createCore(options: CoreOptions): CoreParts {
     session.outbox = null;
     session.outboxBytes = 0;
     session.connection.send(frame === null ? frames : [...frames, frame]);
-    const fate = reconnect ? "lost" : reason.disconnect === "replaced" ? "moved" : "over";
     session.wasSentAway = fate === "over";
     retire(session, fate);
     session.state = "closing";
     const told = { session: session.id, user: session.user, code, reason: message };
     // Whoever is ended for a reason of its own stands in the log; the many that a shutdown ends, or that are turned away at the door, do not.
-    if (QUIET.has(reason.disconnect)) log.debug("goodbye", () => told);
+    if (fate === "fenced" || QUIET.has(reason.disconnect)) log.debug("goodbye", () => told);
     else log.info("goodbye", told);
     session.connection.close(reason);
     lifecycle.watch(session);
@@ -127,12 +129,9 @@ export function createCore(options: CoreOptions): CoreParts {
     const everybody = sessions.everybody();
     const spanMs = Math.min(FENCED_SPAN_MAX_MS, everybody.length * FENCED_SPAN_PER_CLIENT_MS);
     log.warn("taken for dead, so all clients have to come back", { clients: everybody.length });
-    for (const session of everybody) void endFenced(session, Math.round(Math.random() * spanMs));
-  }
-
-  async function endFenced(session: Session, afterMs: number): Promise<void> {
-    if (session.state === "open") await letGoIfTaken(core, session);
-    goodbye(session, new Disconnect("unavailableNow", undefined, afterMs));
+    // At once: their presence is gone, and those who come from now on are told of anew.
+    for (const session of everybody)
+      goodbye(session, new Disconnect("unavailableNow", undefined, Math.round(Math.random() * spanMs)), "fenced");
   }
 
   const outbox = new Outbox(settings, turn, goodbye);
@@ -195,4 +194,9 @@ export function createCore(options: CoreOptions): CoreParts {
       lifecycle.stop();
     },
   };
+}
+
+function fateOf({ reconnect, disconnect }: Disconnect): Fate {
+  if (reconnect) return "lost";
+  return disconnect === "replaced" ? "moved" : "over";
 }

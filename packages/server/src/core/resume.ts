@@ -137,25 +137,6 @@ function isRecorded(core: Core, { id, luggage }: Session): boolean {
   return core.settings.resumeMs > 0 && (!isEmpty(luggage) || (self !== "" && makerOf(id) !== self));
 }
 
-/**
- * Others took this process for dead. Where the session has gone on elsewhere since, or was ended there, what is known of it here is old, and must not be
- * kept in place of what is known there.
- */
-export async function letGoIfTaken(core: Core, session: Session): Promise<void> {
-  if (core.settings.resumeMs === 0) return;
-  let record: SessionRecord | undefined;
-  try {
-    record = await readRecord(core, session.id);
-  } catch (error) {
-    core.log.warn("a session cannot be looked at, so it is kept", { session: session.id, error });
-    return;
-  }
-  const isOurs = record === undefined ? !isRecorded(core, session) : record.at === core.peers.self;
-  if (isOurs || session.state !== "open") return;
-  core.sessions.change(session, () => (session.luggage = NO_LUGGAGE));
-  session.keptUntil = Infinity;
-}
-
 function setRenewal(core: Core, session: Session): void {
   const hasKeys = session.luggage.keys.length > 0;
   session.renewAt =
@@ -173,6 +154,22 @@ export function keepForResume(core: Core, session: Session): void {
   else keepBound(core, session, resumeMs);
   if (resumeMs === 0 || keptUntil >= core.clock.now() + resumeMs) return;
   keep(core, session, keptUntil === 0 ? resumeMs : resumeMs * 1.5);
+}
+
+/**
+ * Likewise where others took this process for dead. If the session has gone on elsewhere since, or was ended there, what is known of it here is old, and must
+ * not take the place of what is known there.
+ */
+export async function keepUnlessTaken(core: Core, session: Session): Promise<void> {
+  if (core.settings.resumeMs > 0) {
+    try {
+      const record = await readRecord(core, session.id);
+      if (record === undefined ? isRecorded(core, session) : record.at !== core.peers.self) return;
+    } catch (error) {
+      core.log.warn("a session cannot be looked at before it is kept", { session: session.id, error });
+    }
+  }
+  keepForResume(core, session);
 }
 
 /** Failing to keep is logged; the client starts anew then. */
