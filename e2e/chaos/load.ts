@@ -32,6 +32,8 @@ export interface Load {
   readonly once: readonly Outcome[];
   /** Ends when everything that was said is acknowledged. */
   stop(): Promise<void>;
+  /** One more to each channel. */
+  sayGoodbye(): Promise<void>;
 }
 
 export interface LoadOptions {
@@ -84,6 +86,14 @@ class Publishers implements Load {
   async stop(): Promise<void> {
     this.#isOver = true;
     await this.#running;
+  }
+
+  async sayGoodbye(): Promise<void> {
+    const { channels } = this.options;
+    for (let at = 0; at < channels.length; at += BATCH_MAX) {
+      let open = channels.slice(at, at + BATCH_MAX);
+      while (open.length > 0) open = await this.#say(open);
+    }
   }
 
   /** One publication of a channel is on its way at a time: the next number follows when it is acknowledged. */

@@ -7,6 +7,9 @@ import { FULL, type Outcome, runStorm, SHORT } from "./storm.ts";
 import { stopSystems } from "./systems.ts";
 import { tableOf } from "./table.ts";
 
+/** Shown of a storm that broke something. */
+const REMARKS = 20;
+
 const args = process.argv.slice(2);
 const size = args.includes("--short") ? SHORT : FULL;
 const words = args.filter((word) => !word.startsWith("-")).map((word) => word.toLowerCase());
@@ -31,6 +34,7 @@ for (const scenario of SCENARIOS.filter(isWanted)) {
       outcomes.push(outcome);
       isBroken ||= outcome.broken.length > 0;
       for (const sentence of outcome.broken) say(`  BROKEN: ${sentence}`);
+      if (outcome.broken.length > 0) for (const remark of outcome.remarks.slice(0, REMARKS)) say(`    ${remark}`);
       say(`  ${JSON.stringify(outcome.figures)}`);
       say(`  ${JSON.stringify(outcome.report.codes)}`);
     }

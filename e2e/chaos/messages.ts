@@ -34,13 +34,19 @@ export interface Truth {
   readonly present: Readonly<Record<string, number>>;
 }
 
+export interface ClientAccount extends Account {
+  readonly channel: string;
+  /** What kind of client, for whoever looks for the cause. */
+  readonly who: string;
+}
+
 export interface Report {
   readonly subscriptions: number;
   readonly connects: number;
   /** Answers and goodbyes by code, and how often. */
   readonly codes: Readonly<Record<string, number>>;
   /** Of those subscriptions that have something to tell. */
-  readonly accounts: readonly (Account & { readonly channel: string })[];
+  readonly accounts: readonly ClientAccount[];
 }
 
 export type Answer = number | Truth | Report;

@@ -4,8 +4,8 @@ import type { ServerFrame } from "@longwire/protocol";
 import { Random } from "@longwire/protocol/test/random";
 import { EventSource } from "eventsource";
 import { Roamer } from "../support/roamer.ts";
-import { type Account, Ledger } from "./ledger.ts";
-import type { Totals } from "./messages.ts";
+import { Ledger } from "./ledger.ts";
+import type { ClientAccount, Totals } from "./messages.ts";
 
 const TRANSPORTS = [undefined, ["websocket"], ["stream"], ["sse"], ["poll"]] as const;
 const STAY_MS = 1500;
@@ -14,7 +14,7 @@ export interface Pages {
   isSubscribed(): boolean;
   /** How many subscriptions have not got so far. */
   behind(totals: Totals): number;
-  accounts(totals: Totals): (Account & { readonly channel: string })[];
+  accounts(totals: Totals): ClientAccount[];
   stop(): Promise<void>;
 }
 
@@ -33,29 +33,27 @@ export function openPages(options: {
   readonly seed: number;
 }): Pages {
   const { url, tcpPort, channels, seed } = options;
-  const all: Ledgers[] = [];
-  const newLedgers = (): Ledgers => {
+  const all: { readonly who: string; readonly channel: string; readonly ledger: Ledger }[] = [];
+  const newLedgers = (who: string): Ledgers => {
     const ledgers = new Map(channels.map((channel) => [channel, new Ledger()]));
-    all.push(ledgers);
+    for (const [channel, ledger] of ledgers) all.push({ who, channel, ledger });
     return ledgers;
   };
-  const pages = Array.from({ length: options.pages }, (_, n) =>
-    openPage(url, TRANSPORTS[n % TRANSPORTS.length], newLedgers()),
-  );
+  const pages = Array.from({ length: options.pages }, (_, n) => {
+    const transports = TRANSPORTS[n % TRANSPORTS.length];
+    return openPage(url, transports, newLedgers(`page ${transports?.join() ?? "of its own choice"}`));
+  });
   const roamers = Array.from({ length: options.roamers }, (_, n) => {
-    const ledgers = newLedgers();
+    const ledgers = newLedgers("roamer");
     const random = new Random(seed * 1000 + n);
     const watch = watcherOf(ledgers);
     return new Roamer({ target: { url, tcpPort }, channels, random, stayMsMax: STAY_MS, watch });
   });
   return {
     isSubscribed: () => pages.every(({ isSubscribed }) => isSubscribed()) && roamers.every((one) => one.isSubscribed),
-    behind: (totals) =>
-      all.flatMap((ledgers) => [...ledgers]).filter(([channel, { last }]) => last < (totals[channel] ?? 0)).length,
+    behind: (totals) => all.filter(({ channel, ledger }) => ledger.last < (totals[channel] ?? 0)).length,
     accounts: (totals) =>
-      all
-        .flatMap((ledgers) => [...ledgers])
-        .map(([channel, ledger]) => ({ channel, ...ledger.account(totals[channel] ?? 0) })),
+      all.map(({ who, channel, ledger }) => ({ who, channel, ...ledger.account(totals[channel] ?? 0) })),
     async stop() {
       for (const { client } of pages) client.disconnect();
       await Promise.all(roamers.map((roamer) => roamer.stop()));

@@ -8,7 +8,7 @@ import { Random } from "@longwire/protocol/test/random";
 import { signToken } from "longwire/test/server";
 import { until } from "../support/wait.ts";
 import { type Load, startLoad } from "./load.ts";
-import type { ClientPlan, Report, Totals } from "./messages.ts";
+import type { ClientAccount, ClientPlan, Report, Totals } from "./messages.ts";
 import { openPages, type Pages } from "./pages.ts";
 import type { Scenario } from "./scenarios.ts";
 import { connectionsOf, deviations, followedChannels, type History, historyOf } from "./state.ts";
@@ -60,6 +60,8 @@ export interface Outcome {
   /** What is left in Redis and in the server when all have gone. */
   readonly leaked: number;
   readonly report: Report;
+  /** Accounts that have something to tell, as sentences. */
+  readonly remarks: readonly string[];
   readonly broken: readonly string[];
 }
 
@@ -70,6 +72,7 @@ const CAUGHT_UP_MS = 90_000;
 const LEAVING_PERCENT = 5;
 const USERS = 40;
 const PAGED_CHANNELS = 3;
+const GOODBYE_MS = 1500;
 
 interface Run {
   readonly scenario: Scenario;
@@ -136,6 +139,7 @@ async function weather(run: Run, swarm: Swarm, connectionsBefore: number): Promi
   }
   const endedAt = performance.now();
   await within(CAUGHT_UP_MS, load.stop(), broken, "publishes were not acknowledged after the storm");
+  if (scenario.loses !== "never") await sayGoodbye(load, swarm);
   const totals = totalsOf(load);
   await arrive(totals, swarm, pages, broken);
   const caughtUpMs = performance.now() - endedAt;
@@ -155,7 +159,29 @@ async function weather(run: Run, swarm: Swarm, connectionsBefore: number): Promi
   const figures = judge({ accounts, acknowledged, repeated, stored, once: load.once, storedOnce });
   broken.push(...complaintsOf(scenario, figures, load, report), ...(leaked.length > 0 ? leaked : []));
   const { refused } = load;
-  return { scenario, times, figures, refused, caughtUpMs, trueAfterMs, leaked: leaked.length, report, broken };
+  const remarks = remarksOf(accounts);
+  return { scenario, times, figures, refused, caughtUpMs, trueAfterMs, leaked: leaked.length, report, remarks, broken };
+}
+
+function remarksOf(accounts: readonly ClientAccount[]): string[] {
+  return accounts
+    .filter(({ missing, doubled, disordered, told }) => missing.length + doubled + disordered + told.length > 0)
+    .map(({ who, channel, last, missing, doubled, disordered, told }) => {
+      const holes = missing.map(({ from, to, isTold }) => `${from}-${to}${isTold ? " told" : ""}`).join(" ");
+      return `${who} ${channel}: last ${last}, missing ${holes || "none"}, doubled ${doubled}, disordered ${disordered}, told after ${told.join(" ") || "nothing"}`;
+    });
+}
+
+/**
+ * Who is told of a loss goes on at the top, and what lies before it will not come: the next publication shows that it goes on. A second one, since the
+ * first may be what the loss is found out by.
+ */
+async function sayGoodbye(load: Load, swarm: Swarm): Promise<void> {
+  for (let round = 0; round < 2; round++) {
+    await until("all are subscribed again", async () => (await swarm.behind({})) === 0);
+    await Bun.sleep(GOODBYE_MS);
+    await load.sayGoodbye();
+  }
 }
 
 function totalsOf({ acknowledged }: Load): Totals {

@@ -184,7 +184,7 @@ function truth(): Truth {
 function report(totals: Totals): Report {
   const accounts = living()
     .flatMap(({ following }) => following)
-    .map(({ channel, ledger }) => ({ channel, ...ledger.account(totals[channel] ?? 0) }));
+    .map(({ channel, ledger }) => ({ channel, who: "bare", ...ledger.account(totals[channel] ?? 0) }));
   return {
     subscriptions: accounts.length,
     connects: clients.reduce((sum, { connects }) => sum + connects, 0),

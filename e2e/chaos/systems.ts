@@ -49,6 +49,7 @@ const FLAGS: Flags = {
   "channels-history-size": "1000000",
   "channels-history-seconds": "3600",
   "recovery-max": "1000000",
+  "channels-leave-delay-ms": "1000",
   "log-level": "warn",
 };
 

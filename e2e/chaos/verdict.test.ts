@@ -35,12 +35,12 @@ const GOOD = {
 };
 
 test("nothing happened", () => {
-  expect(judge(evidence({ accounts: [{ channel: "a", ...QUIET }] }))).toEqual(GOOD);
+  expect(judge(evidence({ accounts: [{ channel: "a", who: "bare", ...QUIET }] }))).toEqual(GOOD);
 });
 
 test("what is missing is lost while it is kept, and unseen once it is gone; not where it was told", () => {
   const missing = [{ from: 2, to: 3, isTold: false }];
-  const account = { channel: "a", ...QUIET, missing };
+  const account = { channel: "a", who: "bare", ...QUIET, missing };
   expect(judge(evidence({ accounts: [account] }))).toEqual({ ...GOOD, lost: 2 });
   const withLoss = evidence({ accounts: [account], stored: new Map([["a", stored(1, 2)]]) });
   expect(judge(withLoss)).toEqual({ ...GOOD, lost: 1, unseen: 1, gone: 1 });
@@ -49,7 +49,7 @@ test("what is missing is lost while it is kept, and unseen once it is gone; not 
 });
 
 test("it is told in vain where what the client had is still kept, unless that was stored anew", () => {
-  const accounts = [{ channel: "a", ...QUIET, doubled: 1, disordered: 2, told: [2] }];
+  const accounts = [{ channel: "a", who: "bare", ...QUIET, doubled: 1, disordered: 2, told: [2] }];
   expect(judge(evidence({ accounts }))).toEqual({ ...GOOD, doubled: 1, disordered: 2, told: 1, toldInVain: 1 });
   expect(judge(evidence({ accounts, repeated: new Set(["a 2"]) })).toldInVain).toBe(0);
   expect(judge(evidence({ accounts, stored: new Map([["a", stored(3)]]) }))).toMatchObject({ told: 1, toldInVain: 0 });

@@ -1,6 +1,6 @@
 /** What became of a storm: from what the clients got, what the publishers were told and what is kept in the end, to figures. */
-import type { Account } from "./ledger.ts";
 import type { Acknowledged, Outcome } from "./load.ts";
+import type { ClientAccount } from "./messages.ts";
 
 export interface Stored {
   readonly offset: number;
@@ -8,7 +8,7 @@ export interface Stored {
 }
 
 export interface Evidence {
-  readonly accounts: readonly (Account & { readonly channel: string })[];
+  readonly accounts: readonly ClientAccount[];
   readonly acknowledged: ReadonlyMap<string, readonly Acknowledged[]>;
   /** `channel number` of what was said more than once. */
   readonly repeated: ReadonlySet<string>;
