@@ -13,6 +13,8 @@ class ScriptedBroker implements Broker {
   top = 0;
   reads = 0;
   failures = 0;
+  /** Epochs before, with the tops up to which their positions are good. */
+  readonly before = new Map<string, number>();
   /** Pages are read at once, but answered after this. */
   held: Promise<void> | undefined;
 
@@ -60,8 +62,7 @@ class ScriptedBroker implements Broker {
       return Promise.resolve({ top, reached: true, publications: [], more: false });
     const rest = this.kept.filter(({ offset }) => offset > from.offset);
     const reached =
-      from.epoch === this.epoch &&
-      from.offset <= this.top &&
+      from.offset <= (from.epoch === this.epoch ? this.top : (this.before.get(from.epoch) ?? -1)) &&
       (from.offset === this.top || rest[0]?.offset === from.offset + 1);
     const page = {
       top,
@@ -370,4 +371,34 @@ test("[PU-5] echo: false keeps a session's own publications from it", async () =
   await eve.say({ type: "publish", channel: "a", data: "hers" });
   expect(bob.connection.offsets("a")).toEqual([2]);
   expect(eve.connection.offsets("a")).toEqual([1, 2]);
+});
+
+// It was told `recovered: false`, though nothing was lost: polls, which replay again and again, met it at each failover.
+test("[RD-4] a replay goes on in another epoch, in which its position is good", async () => {
+  const { house, broker, bob } = await followed();
+  for (let n = 0; n < 3; n++) broker.add();
+  await settle();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  broker.held = promise;
+  const ann = await house.open();
+  const asking = ann.say({ type: "subscribe", channel: "a", since: { epoch: "e1", offset: 1 } });
+  await settle();
+  // Its first page is on the way while another master begins an epoch.
+  broker.before.set("e1", 3);
+  Object.assign(broker, { epoch: "e2", held: undefined });
+  broker.add();
+  await settle();
+  resolve();
+  await asking;
+  await settle();
+  broker.add();
+  await settle();
+  expect(bob.connection.offsets("a")).toEqual([1, 2, 3, 4, 5]);
+  expect(ann.connection.offsets("a")).toEqual([2, 3, 4, 5]);
+  const told = ann.connection.frames().filter((frame) => frame.type === "subscribed");
+  expect(told.map(({ epoch, offset, recovered }) => [epoch, offset, recovered])).toEqual([
+    ["e1", 1, true],
+    ["e2", 1, true],
+  ]);
+  expect(house.errors).toEqual([]);
 });

@@ -90,14 +90,15 @@ function read(core: Core, channel: LocalChannel, from: Position | "earliest"): P
 
 async function replay(core: Core, subscription: Subscription, first: HistoryPage, inbox: boolean): Promise<void> {
   const { channel, session } = subscription;
-  const { epoch } = first.top;
+  let { epoch } = first.top;
   const half = core.settings.queueBytesMax / 2;
   let page = first;
   let idleRounds = 0;
   for (;;) {
     core.hub.mending.catchUp(channel, page.top);
     const before = subscription.position;
-    const whole = send(core, subscription, page.publications);
+    // Ahead of the hub, or behind it, in another epoch: what it sent would carry the hub's, in which its offset may be another's.
+    const whole = channel.epoch !== epoch || send(core, subscription, page.publications);
     const moved = subscription.position > before;
     idleRounds = moved ? 0 : idleRounds + 1;
     // What does not fit beside anything else waits for an empty queue.
@@ -110,7 +111,14 @@ async function replay(core: Core, subscription: Subscription, first: HistoryPage
     if (idleRounds > IDLE_ROUNDS_MAX) throw new Error(`the replay stands still at offset ${subscription.position}`);
     page = await read(core, channel, { epoch, offset: subscription.position });
     if (hasEnded(subscription)) return;
-    if (page.reached && page.top.epoch === epoch) continue;
+    if (page.reached) {
+      if (page.top.epoch === epoch) continue;
+      // Another epoch, in which its position is good: it goes on, and has to know that one for when it comes back.
+      epoch = page.top.epoch;
+      const position = { epoch, offset: subscription.position };
+      core.outbox.push(session, { type: "subscribed", channel: channel.name, ...position, recovered: true });
+      continue;
+    }
     // Trimmed or renumbered while the client was reading: say so and go on with what comes.
     const again = (position: Position): void => {
       core.outbox.push(session, { type: "subscribed", channel: channel.name, ...position, recovered: false });
