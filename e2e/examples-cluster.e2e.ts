@@ -212,3 +212,12 @@ test("the READMEs show the files as they are", async () => {
       expect(shown).toContain(readFileSync(join(FOLDER, file), "utf8"));
   }
 });
+
+test("the file for containers has two nodes that are alike, and asks for the secrets", () => {
+  const file = readFileSync(join(FOLDER, "docker-compose.yml"), "utf8");
+  const { services } = Bun.YAML.parse(file) as { services: Record<string, { command?: string[] }> };
+  expect(Object.keys(services)).toEqual(["install", "redis", "node1", "node2", "balancer"]);
+  expect(services["node1"]).toEqual(services["node2"] ?? {});
+  expect(services["node1"]?.command).toContain("--engine=redis");
+  expect(file.match(/\$\{LONGWIRE_\w+:\?/g)).toHaveLength(2);
+});
