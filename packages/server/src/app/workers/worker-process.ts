@@ -122,8 +122,14 @@ export class WorkerProcess {
   }
 
   #send(message: ToWorker): void {
-    // One that has just died takes nothing any more; its end tells.
-    if (this.#isConnected) this.#process.send(message);
+    if (!this.#isConnected) return;
+    try {
+      this.#process.send(message);
+    } catch (error) {
+      // One that has just died takes nothing any more, and we may not have been told yet (measured); its end tells.
+      if ((error as NodeJS.ErrnoException).code !== "ERR_IPC_CHANNEL_CLOSED") throw error;
+      this.#isConnected = false;
+    }
   }
 
   #heard(message: FromWorker): void {
