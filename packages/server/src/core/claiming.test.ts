@@ -146,6 +146,51 @@ test("[NB-3] of two that took it out of the store the last one to write dies: th
   hasNoBugs(cluster);
 });
 
+test("[NB-3] one that has gone on from where it went is asked for where it is, whatever is remembered", async () => {
+  const cluster = clusterOf(3);
+  const { id } = (await cluster.house(0).open()).handle;
+  await (await cluster.house(1).open({ session: id })).drop();
+  const page = await cluster.house(2).open({ session: id });
+  const again = await cluster.house(0).open({ session: id });
+  expect([resumedOf(again), goodbyeOf(page)]).toEqual([true, "replaced"]);
+  hasNoBugs(cluster);
+});
+
+test("[NB-3] one that is asked for elsewhere while its client comes back where it is goes on in one of both, as it was last", async () => {
+  const cluster = clusterOf(2);
+  const [here, there] = [cluster.house(0), cluster.house(1)];
+  const first = await there.open({ user: "bob" });
+  const { id } = first.handle;
+  const letGo = holdUp(there, "revoked/");
+  const back = arrive(there, id, { token: "bob" });
+  await settle();
+  const again = await here.open({ user: "bob", session: id });
+  await here.control.putSessionData(id, { a: 1 });
+  letGo();
+  await settle();
+  expect([resumedOf(back), goodbyeOf(again)]).toEqual([true, "replaced"]);
+  expect(await here.control.sessionData(id)).toEqual({ a: 1 });
+  hasNoBugs(cluster);
+});
+
+test("[NB-3] who takes the place of one that was not looked at again is looked at in its stead", async () => {
+  const cluster = clusterOf(2);
+  const [here, there] = [cluster.house(0), cluster.house(1)];
+  const first = await there.open();
+  const { id } = first.handle;
+  await there.control.putSessionData(id, { a: 1 });
+  cluster.cut(1);
+  const pages = [arrive(here, id)];
+  await settle();
+  await pass(cluster, ASK_MS);
+  pages.push(await here.open({ session: id }));
+  expect(pages.map(goodbyeOf)).toEqual(["replaced", undefined]);
+  cluster.heal(1);
+  await pass(cluster, 10_000);
+  expect(goodbyeOf(first)).toBe("replaced");
+  hasNoBugs(cluster);
+});
+
 test("[RD-8] [NB-3] a process that was taken for dead leaves alone what goes on elsewhere", async () => {
   const cluster = clusterOf(3);
   const [here, there] = [cluster.house(0), cluster.house(1)];

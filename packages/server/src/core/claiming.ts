@@ -33,7 +33,7 @@ async function arrive(core: Core, session: Session, owner: string): Promise<bool
     core.sessions.change(holder, () => (holder.luggage = luggage));
     settle(core, holder);
     core.watch(holder);
-    core.handovers.confirmLater(holder, yielded === "silent" ? owner : undefined);
+    core.handovers.confirmLater(id, yielded === "silent" ? owner : undefined);
     return true;
   }
   // Its client has gone again, or was sent away, before all was here.
@@ -75,13 +75,13 @@ export function startAnew(core: Core, session: Session, id: string): void {
 }
 
 /** Looks once more whether the session is this process's: of two that have taken up the same from the store, the one that wrote last has it. */
-export async function confirm(core: Core, session: Session, silent: string | undefined): Promise<void> {
+export async function confirm(core: Core, session: Session, doubted: string | undefined): Promise<void> {
   const { peers, handovers } = core;
   try {
-    if (silent !== undefined && peers.others.includes(silent)) {
-      const answer = await askToYield(core, silent, session.id);
+    if (doubted !== undefined && peers.others.includes(doubted)) {
+      const answer = await askToYield(core, doubted, session.id);
       if (answer === "over") core.goodbye(session, new Disconnect("kicked"));
-      if (answer === "silent") handovers.confirmLater(session, silent);
+      if (answer === "silent") handovers.confirmLater(session.id, doubted);
       if (answer === "over" || answer === "silent") return;
     }
     const at = (await readRecord(core, session.id))?.at;
@@ -90,7 +90,7 @@ export async function confirm(core: Core, session: Session, silent: string | und
     const has = peers.others.includes(at) ? await heldBy(core, at, session) : "none";
     if (session.state !== "open") return;
     if (has === "luggage") core.goodbye(session, new Disconnect("replaced"));
-    else if (has === "silent") handovers.confirmLater(session, undefined);
+    else if (has === "silent") handovers.confirmLater(session.id, undefined);
     else {
       session.keptUntil = 0;
       settle(core, session);
@@ -98,7 +98,7 @@ export async function confirm(core: Core, session: Session, silent: string | und
     }
   } catch (error) {
     core.log.warn("a session that was taken up cannot be looked at again yet", { session: session.id, error });
-    handovers.confirmLater(session, silent);
+    handovers.confirmLater(session.id, doubted);
   }
 }
 

@@ -141,7 +141,11 @@ export function createCore(options: CoreOptions): CoreParts {
   const engine = options.openEngine(hub);
   hub.attach(engine.broker);
   const peers = new Peers(engine.bus, log);
-  const handovers = new Handovers(clock, (session, silent) => void confirm(core, session, silent));
+  const handovers = new Handovers(
+    clock,
+    (id) => sessions.get(id),
+    (session, doubted) => void confirm(core, session, doubted),
+  );
   const presence = new Presence(engine.presence, clock, log);
   const lifecycle = new Lifecycle(settings, clock, outbox, goodbye, (session) => renew(core, session));
   const core: Core = {

@@ -27,10 +27,9 @@ interface Gone {
 }
 
 interface Unconfirmed {
-  readonly session: Session;
   readonly dueAt: number;
-  /** The process that had it and did not answer. */
-  readonly silent: string | undefined;
+  /** The process that was asked for it, and had not got it, or did not answer. */
+  readonly doubted: string | undefined;
 }
 
 export class Handovers {
@@ -38,8 +37,8 @@ export class Handovers {
   readonly #gone = new Map<string, Gone>();
   /** By id as well: should another connection take the session up meanwhile, what comes is meant for that one. */
   readonly #arriving = new Map<string, Promise<unknown>>();
-  /** The one due first is first. */
-  #unconfirmed: Unconfirmed[] = [];
+  /** By id, since another connection may take its place; the one due first is first. */
+  readonly #unconfirmed = new Map<string, Unconfirmed>();
   /** Until when a process is taken for silent. */
   readonly #silences = new Map<string, number>();
   readonly #probed = new Set<string>();
@@ -48,7 +47,8 @@ export class Handovers {
 
   constructor(
     private readonly clock: Clock,
-    private readonly confirm: (session: Session, silent: string | undefined) => void,
+    private readonly find: (id: string) => Session | undefined,
+    private readonly confirm: (session: Session, doubted: string | undefined) => void,
   ) {}
 
   /**
@@ -106,6 +106,11 @@ export class Handovers {
     return gone !== undefined && gone.to === undefined;
   }
 
+  /** It is here again, or not there any more: where `to` is given, only if it was that one. */
+  forget(id: string, to = this.movedTo(id)): void {
+    if (to !== undefined && this.movedTo(id) === to) this.#gone.delete(id);
+  }
+
   #remember(id: string, to: string | undefined): void {
     this.#gone.delete(id);
     this.#gone.set(id, { until: this.clock.uptime() + MEMORY_MS, to });
@@ -143,33 +148,33 @@ export class Handovers {
   }
 
   /** Two processes may have found the same session in the store in the same moment, or one did not answer: it is looked at again. */
-  confirmLater(session: Session, silent: string | undefined): void {
-    this.#unconfirmed.push({ session, silent, dueAt: this.clock.uptime() + CONFIRM_MS });
+  confirmLater(id: string, doubted: string | undefined): void {
+    const { dueAt, doubted: before } = this.#unconfirmed.get(id) ?? { dueAt: this.clock.uptime() + CONFIRM_MS };
+    this.#unconfirmed.set(id, { dueAt, doubted: doubted ?? before });
     this.#looking ??= this.clock.after(CONFIRM_MS, () => this.#look());
   }
 
   #look(): void {
     const now = this.clock.uptime();
-    const due: Unconfirmed[] = [];
-    let taken = 0;
-    for (const one of this.#unconfirmed) {
-      if (one.dueAt > now || due.length === CONFIRMED_PER_TICK) break;
-      taken++;
+    const due: [Session, string | undefined][] = [];
+    let nextAt = Infinity;
+    for (const [id, { dueAt, doubted }] of this.#unconfirmed) {
+      nextAt = dueAt;
+      if (dueAt > now || due.length === CONFIRMED_PER_TICK) break;
+      nextAt = Infinity;
+      this.#unconfirmed.delete(id);
       // Most polls are over by now; there may be more of them than could be looked at.
-      if (one.session.state === "open") due.push(one);
+      const session = this.find(id);
+      if (session !== undefined) due.push([session, doubted]);
     }
-    this.#unconfirmed.splice(0, taken);
-    const [next] = this.#unconfirmed;
     this.#looking =
-      next === undefined
-        ? undefined
-        : this.clock.after(Math.max(CONFIRM_TICK_MS, next.dueAt - now), () => this.#look());
-    for (const { session, silent } of due) this.confirm(session, silent);
+      nextAt === Infinity ? undefined : this.clock.after(Math.max(CONFIRM_TICK_MS, nextAt - now), () => this.#look());
+    for (const [session, doubted] of due) this.confirm(session, doubted);
   }
 
   stop(): void {
     this.#looking?.cancel();
     this.#forgetting?.cancel();
-    this.#unconfirmed = [];
+    this.#unconfirmed.clear();
   }
 }

@@ -25,8 +25,8 @@ export interface Found {
   readonly luggage: SessionLuggage;
   /** The process to which it is connected, where that is another one. */
   readonly owner?: string | undefined;
-  /** The process that had it, where that does not answer. */
-  readonly silent?: string | undefined;
+  /** The process that was asked for it, and has not got it, or does not answer: another client may be taking it up there at this moment. */
+  readonly doubted?: string | undefined;
   /** Until when the store has it as it is (Unix milliseconds); absent: it does not. */
   readonly keptUntil?: number | undefined;
 }
@@ -43,33 +43,44 @@ function keyOf(id: string): string {
 }
 
 /**
- * The session `id`, for one who may take it up; undefined when there is none, or its token named somebody else. The store says with which process it
- * was last, else its id says who made it; that one is asked, and nobody else: when a node dies, all its clients come at once.
+ * The session `id`, for one who may take it up; undefined when there is none, or its token named somebody else. Who took it from here last, else the store,
+ * else its id says with which process it is; that one is asked, and mostly nobody else: when a node dies, all its clients come at once.
  */
 export async function findSession(core: Core, session: Session, id: string): Promise<Found | undefined> {
   const { user } = session.identity;
+  const { handovers } = core;
   // Another connection may have asked for it, and not have all that comes with it yet.
-  await core.handovers.arrived(id);
+  await handovers.arrived(id);
   const live = core.sessions.get(id);
   if (live !== undefined) return live.identity.user === user ? { luggage: live.luggage } : undefined;
   let record = await readRecord(core, id);
-  if (record !== undefined && record.tokenUser !== (user ?? null)) return undefined;
   const { self, others } = core.peers;
-  const at = core.handovers.movedTo(id) ?? record?.at ?? makerOf(id);
   // One that only speaks for it has all it needs in the record.
   const isWanted = session.fleeting ? record === undefined : core.settings.resumeMs > 0;
-  const elsewhere = isWanted && others.includes(at) ? await askForLuggage(core, at, id, user) : undefined;
-  if (elsewhere?.has === "foreign") return undefined;
-  if (elsewhere?.has === "luggage") return elsewhere;
-  // Since the store was asked it may have been sent away there, or its client may have left it.
-  if (elsewhere?.has === "none") record = await readRecord(core, id);
-  if (record === undefined || record.tokenUser !== (user ?? null)) return undefined;
+  const asked: string[] = [];
+  let at = handovers.movedTo(id) ?? record?.at ?? makerOf(id);
+  while (!isForeign(record, user) && isWanted && others.includes(at) && !asked.includes(at)) {
+    asked.push(at);
+    const elsewhere = await askForLuggage(core, at, id, user);
+    if (elsewhere.has === "foreign") return undefined;
+    if (elsewhere.has === "luggage") return elsewhere;
+    if (elsewhere.has === "silent") break;
+    handovers.forget(id, at);
+    // Since the store was asked it may have been sent away there, its client may have left it, or it may have gone on elsewhere.
+    record = await readRecord(core, id);
+    at = record?.at ?? at;
+  }
+  if (record === undefined || isForeign(record, user)) return undefined;
   const luggage = unpacked(record.luggage);
   return {
     luggage,
-    silent: elsewhere?.has === "silent" ? elsewhere.owner : undefined,
+    doubted: asked.at(-1),
     keptUntil: isEmpty(luggage) && (record.at ?? "") === self ? record.until : undefined,
   };
+}
+
+function isForeign(record: SessionRecord | undefined, user: string | undefined): boolean {
+  return record !== undefined && record.tokenUser !== (user ?? null);
 }
 
 export async function readRecord(core: Core, id: string): Promise<SessionRecord | undefined> {
@@ -95,12 +106,15 @@ export function takeUp(core: Core, session: Session, id: string, found: Found): 
   session.id = id;
   session.luggage = live?.luggage ?? found.luggage;
   session.keptUntil = found.keptUntil ?? 0;
-  if (live === undefined && found.owner !== undefined) return found.owner;
+  // It may have gone on elsewhere since it was found here.
+  const owner = live === undefined ? (found.owner ?? core.handovers.movedTo(id)) : undefined;
+  core.handovers.forget(id);
+  if (owner !== undefined) return owner;
   // The old connection may be dead without our knowing: whoever comes back with the id is the client now.
   if (live !== undefined) core.goodbye(live, new Disconnect("replaced"));
   settle(core, session);
   // Somebody else may have found the same in the store.
-  if (live === undefined && core.peers.self !== "") core.handovers.confirmLater(session, found.silent);
+  if (live === undefined && core.peers.self !== "") core.handovers.confirmLater(id, found.doubted);
   return undefined;
 }
 

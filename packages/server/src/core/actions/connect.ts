@@ -27,7 +27,9 @@ export async function connect(core: Core, session: Session, command: Omit<Connec
       requireNotRevoked(core, identity.user, identity.issuedAt),
     ]);
     // Sent away meanwhile, and not because another connection has taken it up.
-    const wasKicked = live?.wasSentAway === true && core.sessions.get(live.id) === undefined;
+    const wasKicked =
+      (live?.wasSentAway === true && core.sessions.get(live.id) === undefined) ||
+      (id !== undefined && core.handovers.isOver(id));
     const luggage = wasKicked ? undefined : kept;
     if (hasLeft(session)) return;
     const isFound = id !== undefined && found !== undefined && luggage !== undefined;
