@@ -17,6 +17,8 @@ class ScriptedBroker implements Broker {
   readonly before = new Map<string, number>();
   /** Pages are read at once, but answered after this. */
   held: Promise<void> | undefined;
+  /** Subscribing takes until then. */
+  subscribing: Promise<void> | undefined;
 
   constructor(private readonly sink: Sink) {}
 
@@ -45,8 +47,9 @@ class ScriptedBroker implements Broker {
     return Promise.reject(new Error("not scripted"));
   }
 
-  subscribe(): Promise<Position> {
-    return Promise.resolve({ epoch: this.epoch, offset: this.top });
+  async subscribe(): Promise<Position> {
+    await this.subscribing;
+    return { epoch: this.epoch, offset: this.top };
   }
 
   unsubscribe(): void {}
@@ -101,6 +104,19 @@ test("[EN-3] what the broker hands on in order is delivered, and nothing is read
   await settle();
   expect(bob.connection.offsets("a")).toEqual([1, 2, 3, 4, 5]);
   expect(broker.reads).toBe(0);
+});
+
+// Backends wait until somebody is counted, and publish then: from an engine in another process the answer takes its time.
+test("[AP-11] whoever is counted as a subscriber gets the next publication", async () => {
+  const { house, broker } = await followed();
+  const { promise: subscribed, resolve } = Promise.withResolvers<void>();
+  broker.subscribing = subscribed;
+  const ann = await house.open();
+  await ann.say({ type: "subscribe", channel: "b" });
+  expect(await house.control.channel("b")).toMatchObject({ subscribers: 0 });
+  resolve();
+  await settle();
+  expect(await house.control.channel("b")).toMatchObject({ subscribers: 1 });
 });
 
 test("[RE-1] a publication that was lost on the way is filled in before anything newer goes out", async () => {

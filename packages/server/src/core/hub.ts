@@ -97,8 +97,10 @@ export class Hub implements Sink {
     return this.#channels.size;
   }
 
+  /** Those that get the next publication: one whose subscription is still on its way to the engine may miss it. */
   subscriberCount(name: string): number {
-    return sizeOf(this.#channels.get(name)?.subscriptions ?? null);
+    const channel = this.#channels.get(name);
+    return channel === undefined || channel.starting !== null ? 0 : sizeOf(channel.subscriptions);
   }
 
   /** So much waits to go out on this channel that further publications should be refused for a moment. */
