@@ -191,6 +191,22 @@ test("[NB-3] who takes the place of one that was not looked at again is looked a
   hasNoBugs(cluster);
 });
 
+test("[BY-9] of two that took it out of the store one is kicked: the other does not stay either", async () => {
+  const cluster = clusterOf(4);
+  const first = await cluster.house(3).open();
+  const { id } = first.handle;
+  await cluster.house(3).control.putSessionData(id, { a: 1 });
+  await first.drop();
+  cluster.kill(3);
+  const takers = [0, 1].map((at) => arrive(cluster.house(at), id));
+  await settle();
+  await cluster.house(0).control.disconnectSession(id, { reconnect: false });
+  await settle();
+  expect(takers.map(goodbyeOf)).toEqual(["kicked", "replaced"]);
+  expect(resumedOf(await cluster.house(2).open({ session: id }))).toBe(false);
+  hasNoBugs(cluster);
+});
+
 test("[RD-8] [NB-3] a process that was taken for dead leaves alone what goes on elsewhere", async () => {
   const cluster = clusterOf(3);
   const [here, there] = [cluster.house(0), cluster.house(1)];

@@ -105,3 +105,18 @@ export async function confirm(core: Core, session: Session, doubted: string | un
 async function heldBy(core: Core, peer: string, { id, identity }: Session): Promise<Elsewhere["has"]> {
   return (await askForLuggage(core, peer, id, identity.user)).has;
 }
+
+/** The session was sent away for good. Before it has been looked at again, another process may have taken up the same. */
+export async function endElsewhere(core: Core, session: Session): Promise<void> {
+  const { peers, handovers, log } = core;
+  const { id } = session;
+  handovers.over(id);
+  if (!handovers.isUnconfirmed(id)) return;
+  try {
+    await Promise.all(peers.others.map((peer) => askToYield(core, peer, id)));
+  } catch (error) {
+    log.error("a session that was sent away may go on elsewhere", { session: id, error });
+  }
+  // What that one has kept of it.
+  forgetForResume(core, session);
+}

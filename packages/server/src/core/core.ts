@@ -10,7 +10,7 @@ import type { Engine } from "../ports/engine.ts";
 import type { Gateway } from "../ports/gateway.ts";
 import type { Hooks } from "../ports/hooks.ts";
 import { ClusterControl } from "./cluster-control.ts";
-import { confirm } from "./claiming.ts";
+import { confirm, endElsewhere } from "./claiming.ts";
 import { CoreControl } from "./control.ts";
 import { Cursors } from "./cursors.ts";
 import type { Core } from "./deps.ts";
@@ -80,8 +80,8 @@ export function createCore(options: CoreOptions): CoreParts {
       if (fate === "lost") keepForResume(core, session);
       if (fate === "fenced") void keepUnlessTaken(core, session);
       if (fate === "over") {
-        if (peers.self !== "") handovers.over(session.id);
         forgetForResume(core, session);
+        if (peers.self !== "") void endElsewhere(core, session);
       }
     }
     for (const subscription of session.subscriptions) part(core, subscription, fate !== "over");

@@ -5,15 +5,14 @@ import { nativeProtocol } from "../protocols/native.ts";
 import { Handovers } from "./handovers.ts";
 import { Session } from "./model.ts";
 
-function sessionOf(id: string): Session {
-  return new Session(id, new FakeConnection(), nativeProtocol(16), 0, 0, 25_000);
+function sessionUnlessPoll(id: string): Session | undefined {
+  return id.startsWith("poll") ? undefined : new Session(id, new FakeConnection(), nativeProtocol(16), 0, 0, 25_000);
 }
 
 test("[NB-3] polls that are over keep nobody from being looked at", () => {
   const clock = new FakeClock();
   const confirmed: string[] = [];
-  const find = (id: string): Session | undefined => (id.startsWith("poll") ? undefined : sessionOf(id));
-  const handovers = new Handovers(clock, find, ({ id }) => confirmed.push(id));
+  const handovers = new Handovers(clock, sessionUnlessPoll, ({ id }) => confirmed.push(id));
   for (let n = 0; n < 20_000; n++) handovers.confirmLater(`poll${n}`, undefined);
   for (let n = 0; n < 300; n++) handovers.confirmLater(`${n}`, undefined);
   clock.advance(5000);

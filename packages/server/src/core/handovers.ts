@@ -154,6 +154,11 @@ export class Handovers {
     this.#looking ??= this.clock.after(CONFIRM_MS, () => this.#look());
   }
 
+  /** It was taken up a moment ago, and perhaps elsewhere too. */
+  isUnconfirmed(id: string): boolean {
+    return this.#unconfirmed.has(id);
+  }
+
   #look(): void {
     const now = this.clock.uptime();
     const due: [Session, string | undefined][] = [];
