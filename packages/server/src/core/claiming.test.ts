@@ -207,6 +207,16 @@ test("[BY-9] of two that took it out of the store one is kicked: the other does 
   hasNoBugs(cluster);
 });
 
+test("[BY-9] one to which nothing was given, and that was taken up where it is, leaves nothing behind when it is kicked", async () => {
+  const cluster = clusterOf(2);
+  const there = cluster.house(1);
+  const { id } = (await there.open()).handle;
+  await there.open({ session: id });
+  await there.control.disconnectSession(id, { reconnect: false });
+  await settle();
+  expect(await cluster.engine.state.get(`session/${id}`)).toBeUndefined();
+});
+
 test("[RD-8] [NB-3] a process that was taken for dead leaves alone what goes on elsewhere", async () => {
   const cluster = clusterOf(3);
   const [here, there] = [cluster.house(0), cluster.house(1)];

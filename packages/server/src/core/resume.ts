@@ -196,7 +196,7 @@ function keep(core: Core, session: Session, ttlMs: number): void {
 
 /** Forgets a session that must not be resumed. */
 export function forgetForResume(core: Core, session: Session): void {
-  if (session.luggage === NO_LUGGAGE) return;
+  if (session.luggage === NO_LUGGAGE && session.keptUntil === 0) return;
   removeBound(core, session);
   core.engine.state.remove(keyOf(session.id)).catch((error: unknown) => {
     core.log.warn("session cannot be forgotten", { session: session.id, error });
