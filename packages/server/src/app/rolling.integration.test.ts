@@ -109,6 +109,20 @@ describe("[WK-5] longwire reload", () => {
     await oneOfEach();
   });
 
+  test("one that dies while its place is being taken leaves the place to who takes it", async () => {
+    await start();
+    const [first = 0] = workersOf(run.server);
+    const asked = reload();
+    await until("there is a new one", () => workersOf(run.server).length === 3);
+    process.kill(first, "SIGKILL");
+    expect(await asked).toMatchObject({ status: 0, error: "" });
+    await until("only the new ones are left", () => workersOf(run.server).length === 2);
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => attempt(portOf(run.server))));
+    expect(countOf(outcomes)).toEqual({ ok: 100 });
+    // Nobody has shut the socket of the one that is new.
+    await oneOfEach();
+  }, 60_000);
+
   test("says that there is none where none runs", async () => {
     await start({ workers: "1", engine: "sqlite" });
     expect(await reload()).toMatchObject({

@@ -69,7 +69,7 @@ class Worker {
         this.#reload(message.config);
         return;
       case "let-go":
-        this.#house?.letGo();
+        this.#letGo();
         return;
       case "stop":
         this.#isStopping = true;
@@ -120,6 +120,12 @@ class Worker {
       this.#log?.error("not reloaded", { reason: error.message, advice: error.advice });
     }
     this.tell({ type: "reloaded" });
+  }
+
+  /** One that is not up yet must not take the sockets any more, nor shut them when it stops: they are its successor's. */
+  #letGo(): void {
+    if (this.#house === undefined) this.#over.resolve(0);
+    else this.#house.letGo();
   }
 
   /** One that is not up yet has nothing to end, and is not waited for. */
