@@ -6,14 +6,8 @@ import type { Clock } from "../../base/clock.ts";
 import { StartupError } from "../../base/failures.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Replaced } from "./control-socket.ts";
-import type { Slot } from "./slot.ts";
+import { retire, type Slot } from "./slot.ts";
 import type { WorkerProcess } from "./worker-process.ts";
-
-/**
- * Who came in just before the sockets were let go of has not asked for anything yet; connections without a request are closed at the stop. Meanwhile requests on
- * kept-alive connections get an answer that is the last one there.
- */
-const LINGER_MS = 1000;
 
 /**
  * Where a new worker does not become ready, its slot and those behind it stay as they are. `isGood`: a worker runs with this configuration, so
@@ -40,8 +34,6 @@ export async function replaceAll(
       break;
     }
   }
-  if (before.length > 0) await new Promise<void>((done) => void clock.after(LINGER_MS, done));
-  for (const worker of before) worker.stop();
-  await Promise.all(before.map(({ ended }) => ended));
+  await retire(before, clock);
   return { replaced, workers: slots.length, ...(failure !== undefined && { failure }) };
 }

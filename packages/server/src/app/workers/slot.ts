@@ -3,17 +3,18 @@
  * one accepts from the same sockets before the one before it lets go of them.
  */
 import type { Clock, Timer } from "../../base/clock.ts";
+import { StartupError } from "../../base/failures.ts";
 import type { Logger } from "../../base/log.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Capacity } from "../capacity.ts";
-import { type Pause, Pauses } from "./pauses.ts";
+import { Pauses } from "./pauses.ts";
 import type { Ending, WorkerProcess } from "./worker-process.ts";
 
 export interface SlotParts {
   readonly number: number;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Starts a worker with the configuration of this moment. */
+  /** Starts a worker with the configuration of this moment. Throws `StartupError` where the machine has no process for it. */
   readonly spawn: (leaving: (worker: WorkerProcess) => void, config?: Config) => WorkerProcess;
   /** Leaves those who come to the other slots, until a worker listens here again. */
   readonly shut: () => void;
@@ -22,6 +23,19 @@ export interface SlotParts {
 /** A signal to a single worker often is one to all of them, its supervisor included, who then stops everything. */
 const LEAVING_MS = 500;
 
+/**
+ * Who came in just before the sockets were let go of has not asked for anything yet; connections without a request are closed at the stop. Meanwhile requests on
+ * kept-alive connections get an answer that is the last one there.
+ */
+const LINGER_MS = 1000;
+
+/** Ends workers that have let go of their sockets. */
+export async function retire(workers: readonly WorkerProcess[], clock: Clock): Promise<void> {
+  if (workers.length > 0) await new Promise<void>((done) => void clock.after(LINGER_MS, done));
+  for (const worker of workers) worker.stop();
+  await Promise.all(workers.map(({ ended }) => ended));
+}
+
 export class Slot {
   readonly number: number;
   /** All that live, in the order in which they were started. */
@@ -29,6 +43,8 @@ export class Slot {
   #current: WorkerProcess | undefined;
   readonly #pauses = new Pauses();
   #waiting: Timer | undefined;
+  /** How many are to take the place of the one that is there, and are not ready yet. */
+  #comingCount = 0;
   /** Before, a worker that ends is the end of the start. */
   #isUp = false;
   #isClosed = false;
@@ -53,8 +69,10 @@ export class Slot {
    * once the other is ready; undefined: there was none. Rejects with `StartupError`; then everything is as it was.
    */
   async replace(config?: Config): Promise<WorkerProcess | undefined> {
+    if (this.#isClosed) return undefined;
     const next = this.#spawn(config);
-    await next.ready;
+    this.#comingCount++;
+    await next.ready.finally(() => this.#comingCount--);
     if (this.#isClosed) return undefined;
     const before = this.#current;
     this.#waiting?.cancel();
@@ -84,27 +102,29 @@ export class Slot {
     return worker;
   }
 
-  #ended(worker: WorkerProcess, { how, reason, livedMs }: Ending): void {
+  #ended(worker: WorkerProcess, ending: Ending): void {
     this.#workers.delete(worker);
     if (!this.#isUp || this.#isClosed || worker !== this.#current) return;
     this.#current = undefined;
-    const pause = this.#pauses.next(livedMs);
-    const { number, pid } = worker;
-    const replacedInMs = pause.ms;
-    this.parts.log.error("worker died", {
-      worker: number,
-      pid,
-      how,
-      reason,
-      livedMs: Math.round(livedMs),
-      replacedInMs,
-    });
-    this.#refill(pause);
+    this.#refillAfter(ending, worker.pid);
   }
 
-  #refill({ ms, isLong }: Pause): void {
-    if (isLong) this.parts.shut();
-    this.#waiting = this.parts.clock.after(ms, () => void this.#fill());
+  #refillAfter({ how, reason, livedMs }: Ending, pid?: number): void {
+    const { ms: replacedInMs, isLong } = this.#pauses.next(livedMs);
+    const { number: worker } = this;
+    this.parts.log.error("worker died", { worker, pid, how, reason, livedMs: Math.round(livedMs), replacedInMs });
+    // Whoever is coming listens on this socket, or is about to.
+    if (isLong && this.#comingCount === 0) this.parts.shut();
+    this.#waiting = this.parts.clock.after(replacedInMs, () => this.#refill());
+  }
+
+  #refill(): void {
+    try {
+      this.#fill();
+    } catch (error) {
+      if (!(error instanceof StartupError)) throw error;
+      this.#refillAfter({ how: "not started", reason: error.message, livedMs: 0 });
+    }
   }
 
   /** As in a rolling restart, but of this place alone. */
@@ -112,7 +132,7 @@ export class Slot {
     this.parts.clock.after(LEAVING_MS, () => {
       if (this.#isClosed || worker !== this.#current) return;
       void this.replace().then(
-        (before) => before?.stop(),
+        (before) => retire(before === undefined ? [] : [before], this.parts.clock),
         // It stops all the same, and is replaced when it is gone.
         () => worker.stop(),
       );

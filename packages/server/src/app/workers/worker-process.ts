@@ -66,27 +66,39 @@ export class WorkerProcess {
   #reason: string | undefined;
   #refusal: StartupError | undefined;
 
+  /** Throws `StartupError` where the machine has no process for it. */
   constructor(private readonly parts: WorkerParts) {
-    const { command, env, config, place, web, tcp, clock } = parts;
+    const { config, place, web, tcp, clock } = parts;
     this.number = place.number;
     this.#config = config;
     const inherited = [...web, ...tcp].map((_, index) => STANDARD_DESCRIPTORS + index);
     this.#place = { ...place, web: inherited.slice(0, web.length), tcp: inherited.slice(web.length) };
     const startedAt = clock.uptime();
-    this.#process = Bun.spawn([...command], {
-      env: { ...env, [WORKER_ENVIRONMENT]: String(place.number), [NO_ORPHANS]: "1" },
-      stdio: ["ignore", "inherit", "inherit", ...web, ...tcp],
-      ipc: (message) => this.#heard(message as FromWorker),
-      onDisconnect: () => {
-        this.#isConnected = false;
-      },
-    });
+    this.#process = this.#spawn();
     this.#ticking = clock.every(TICK_MS, () => this.#tick());
     this.#late = clock.after(READY_MS, () => this.kill("it does not become ready"));
     this.ready = this.#ready.promise;
     // Whoever starts it looks; nobody has to.
     this.ready.catch(() => undefined);
     this.ended = this.#process.exited.then(() => this.#over(clock.uptime() - startedAt));
+  }
+
+  #spawn(): Subprocess {
+    const { command, env, place, web, tcp } = this.parts;
+    try {
+      return Bun.spawn([...command], {
+        env: { ...env, [WORKER_ENVIRONMENT]: String(place.number), [NO_ORPHANS]: "1" },
+        stdio: ["ignore", "inherit", "inherit", ...web, ...tcp],
+        ipc: (message) => this.#heard(message as FromWorker),
+        onDisconnect: () => {
+          this.#isConnected = false;
+        },
+      });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const advice = "look at the limits of processes and descriptors, and whether the program is still where it was";
+      throw new StartupError(`worker ${place.number} cannot be started: ${reason}`, advice);
+    }
   }
 
   get pid(): number {
