@@ -235,6 +235,25 @@ for (const name of ["stream", "sse", "poll"] as const) {
       expect(rig.errors).toEqual([]);
     });
 
+    // The new epoch was not taken in: later what had been handed over seemed to lie beyond the end of the old one, and was told as a loss.
+    test("[RE-11] another epoch, in which the stream goes on, is the one of the next position", async () => {
+      const rig = new OneWayRig(name);
+      await rig.connect();
+      const found: number[] = [];
+      const channel = rig.client.channel("a");
+      channel.subscribe().on("message", ({ offset }) => found.push(offset ?? 0));
+      await settle();
+      rig.http.last.send(message("a", 1));
+      await settle();
+      rig.http.last.send({ type: "subscribed", channel: "a", epoch: "e2", offset: 1, recovered: true });
+      rig.http.last.send(message("a", 2));
+      await settle();
+      rig.client.channel("b").subscribe();
+      await settle();
+      expect(rig.http.last.sent("subscribe")[0]).toMatchObject({ channel: "a", since: { epoch: "e2", offset: 2 } });
+      expect(found).toEqual([1, 2]);
+    });
+
     test("[RE-12] after a loss the next connection goes on at the positions, each handed over once", async () => {
       const rig = new OneWayRig(name);
       await rig.connect();

@@ -36,6 +36,7 @@ interface Noted {
   readonly id?: number;
   readonly code?: number;
   readonly channel?: string;
+  readonly epoch?: string;
   readonly recovered?: boolean;
   readonly expires?: number;
 }
@@ -51,8 +52,8 @@ class OneWayLink implements Link {
   readonly #post: (text: string) => void;
   /** The `id` that wants an answer, by channel. */
   readonly #asked = new Map<string, number | undefined>();
-  /** The channels that the client knows to be subscribed, and whether the server did it by itself. */
-  readonly #told = new Map<string, boolean>();
+  /** The channels that the client knows to be subscribed, in which epoch, and whether the server did it by itself. */
+  readonly #told = new Map<string, { readonly made: boolean; readonly epoch: string | undefined }>();
   /** The `id` of the `refresh` that the next greeting answers. */
   #refresh: number | undefined;
   #cancel: (() => void) | undefined;
@@ -86,7 +87,7 @@ class OneWayLink implements Link {
     else if (type === "unsubscribe") {
       this.#asked.delete(channel);
       // What the server subscribes by itself cannot be ended from here (OW-1). Nobody listens to it any more.
-      if (!this.#told.get(channel)) this.#told.delete(channel);
+      if (!this.#told.get(channel)?.made) this.#told.delete(channel);
       soon(() => this.#tell({ type: "unsubscribed", id, channel } as ServerFrame));
     } else if (type === "connect" || type === "ping" || type === "refresh") {
       // Only a new request tells whether the way still leads to the server, and brings the session a new token. Its answer
@@ -146,7 +147,7 @@ class OneWayLink implements Link {
 
   /** Each request is told anew what is subscribed; the client hears of it once. */
   #isNews(frame: ServerFrame): boolean {
-    const { type, id, code, channel = "", recovered, expires } = frame as Noted;
+    const { type, id, code, channel = "", epoch, recovered, expires } = frame as Noted;
     for (const [asked, askedId] of this.#asked) {
       if (!id || id !== askedId) continue;
       this.#asked.delete(asked);
@@ -162,9 +163,10 @@ class OneWayLink implements Link {
     }
     if (type === "unsubscribed") this.#told.delete(channel);
     if (type !== "subscribed") return true;
-    const known = this.#told.has(channel);
-    this.#told.set(channel, !id);
-    return !(known && recovered) || id !== undefined;
+    const known = this.#told.get(channel);
+    this.#told.set(channel, { made: !id, epoch });
+    // Its next position has to be one of the new epoch.
+    return !(known?.epoch === epoch && recovered) || id !== undefined;
   }
 
   #tell(message: ServerFrame | string): void {
