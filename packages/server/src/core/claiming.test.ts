@@ -46,6 +46,18 @@ test("[BY-9] one that was kicked in the process that took it goes on nowhere, wh
   hasNoBugs(cluster);
 });
 
+test("[BY-9] who could not have it, since it was kicked, says so to the next that asks", async () => {
+  const cluster = clusterOf(3);
+  const [maker, taker, third] = [cluster.house(0), cluster.house(1), cluster.house(2)];
+  const { id } = (await maker.open()).handle;
+  const late = arrive(taker, id);
+  await untilAsked(cluster, "yield");
+  await maker.control.disconnectSession(id, { reconnect: false });
+  await settle();
+  expect(resumedOf(late)).toBe(false);
+  expect(await third.engine.bus.ask(taker.engine.bus.self, { ask: "yield", session: id })).toEqual({ has: "over" });
+});
+
 test("[BY-9] one that was kicked where its process had been silent, and was believed to be dead, goes on nowhere", async () => {
   const cluster = clusterOf(2);
   const [here, there] = [cluster.house(0), cluster.house(1)];

@@ -3,7 +3,7 @@ import { Disconnect } from "../base/failures.ts";
 import type { Core } from "./deps.ts";
 import { unpacked } from "./luggage.ts";
 import { NO_LUGGAGE, type Session, type SessionLuggage } from "./model.ts";
-import { askForLuggage, askToYield, type Elsewhere } from "./moving.ts";
+import { askForLuggage, askToYield, type Elsewhere, type Yielded } from "./moving.ts";
 import { forgetForResume, keepForResume, readRecord, settle, unlessRevoked } from "./resume.ts";
 
 /**
@@ -18,22 +18,23 @@ export async function claim(core: Core, session: Session, owner: string): Promis
 
 async function arrive(core: Core, session: Session, owner: string): Promise<boolean> {
   const { id, luggage: before } = session;
-  const answer = await lastLuggage(core, owner, id);
-  const yielded = typeof answer === "object" ? await allowed(core, before, answer) : answer;
+  const yielded = await allowed(core, before, await lastLuggage(core, owner, id));
   // Another connection may have taken it from this one meanwhile, without leaving the process.
   const holder = core.sessions.get(id) ?? session;
-  if (yielded === "over") {
+  if (yielded.has === "over") {
+    // A third process may be asking this one for it already.
+    core.handovers.over(id);
     if (holder !== session) core.goodbye(holder, new Disconnect("kicked"));
     // Its client has gone again: it was kept for one that comes back.
     else if (session.state !== "open") forgetForResume(core, session);
     return false;
   }
-  const luggage = typeof yielded === "object" ? yielded : holder.luggage;
+  const luggage = yielded.has === "luggage" ? yielded.luggage : holder.luggage;
   if (core.sessions.get(id) === holder) {
     core.sessions.change(holder, () => (holder.luggage = luggage));
     settle(core, holder);
     core.watch(holder);
-    core.handovers.confirmLater(id, yielded === "silent" ? owner : undefined);
+    core.handovers.confirmLater(id, yielded.has === "silent" ? yielded.owner : undefined);
     return true;
   }
   // Its client has gone again, or was sent away, before all was here.
@@ -44,26 +45,26 @@ async function arrive(core: Core, session: Session, owner: string): Promise<bool
 }
 
 /** Its client may have left it there since it was asked about: then what was kept of it counts. */
-async function lastLuggage(core: Core, owner: string, id: string): ReturnType<typeof askToYield> {
+async function lastLuggage(core: Core, owner: string, id: string): Promise<Yielded> {
   const answer = await askToYield(core, owner, id);
-  if (answer !== "none") return answer;
+  if (answer.has !== "none") return answer;
   try {
     const record = await readRecord(core, id);
-    return record === undefined ? "none" : unpacked(record.luggage);
+    return record === undefined ? answer : { has: "luggage", luggage: unpacked(record.luggage) };
   } catch (error) {
     core.log.warn("a session goes on as it was a moment before its client left it", { session: id, error });
-    return "none";
+    return answer;
   }
 }
 
 /** It may have been bound to a user after it was asked about, one who is revoked. */
-async function allowed(core: Core, before: SessionLuggage, luggage: SessionLuggage): Promise<SessionLuggage | "over"> {
-  if (luggage.boundUser === before.boundUser) return luggage;
-  const kept = await unlessRevoked(core, luggage).catch((error: unknown) => {
+async function allowed(core: Core, before: SessionLuggage, answer: Yielded): Promise<Yielded> {
+  if (answer.has !== "luggage" || answer.luggage.boundUser === before.boundUser) return answer;
+  const kept = await unlessRevoked(core, answer.luggage).catch((error: unknown) => {
     core.log.warn("a session's user cannot be looked at, so it is not taken up", { error });
     return undefined;
   });
-  return kept ?? "over";
+  return kept === undefined ? { has: "over" } : answer;
 }
 
 /** It was sent away where it was: the connection gets a session of its own after all. */
@@ -80,9 +81,9 @@ export async function confirm(core: Core, session: Session, doubted: string | un
   try {
     if (doubted !== undefined && peers.others.includes(doubted)) {
       const answer = await askToYield(core, doubted, session.id);
-      if (answer === "over") core.goodbye(session, new Disconnect("kicked"));
-      if (answer === "silent") handovers.confirmLater(session.id, doubted);
-      if (answer === "over" || answer === "silent") return;
+      if (answer.has === "over") core.goodbye(session, new Disconnect("kicked"));
+      if (answer.has === "silent") handovers.confirmLater(session.id, answer.owner);
+      if (answer.has === "over" || answer.has === "silent") return;
     }
     const at = (await readRecord(core, session.id))?.at;
     if (at === undefined || at === peers.self) return;

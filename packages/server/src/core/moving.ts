@@ -42,26 +42,27 @@ export async function askForLuggage(
   return { has: "none" };
 }
 
-/** Resolves to what came with it, `over` if it must not go on, `none` if it is not there any more, `silent` if nobody answered. */
-export async function askToYield(
-  core: Core,
-  owner: string,
-  session: string,
-): Promise<SessionLuggage | "over" | "none" | "silent"> {
+/** `over`: it must not go on. `none`: it is not there any more. `silent`: nobody answered. */
+export type Yielded =
+  | { readonly has: "luggage"; readonly luggage: SessionLuggage }
+  | { readonly has: "silent"; readonly owner: string }
+  | { readonly has: "over" | "none" };
+
+export async function askToYield(core: Core, owner: string, session: string): Promise<Yielded> {
   for (let hop = 0, asked = owner; hop < HOPS_MAX; hop++) {
     let answer: YieldAnswer;
     try {
       answer = await core.peers.ask(asked, "yield", { session });
     } catch (error) {
       if (!isUnavailable(error)) throw error;
-      return "silent";
+      return { has: "silent", owner: asked };
     }
-    if (answer.has === "luggage") return unpacked(answer.luggage);
-    if (answer.has !== "moved") return answer.has;
+    if (answer.has === "luggage") return { has: "luggage", luggage: unpacked(answer.luggage) };
+    if (answer.has !== "moved") return { has: answer.has };
     if (answer.to === core.peers.self) break;
     asked = answer.to;
   }
-  return "none";
+  return { has: "none" };
 }
 
 export function answerLuggage(

@@ -54,17 +54,23 @@ export async function findSession(core: Core, session: Session, id: string): Pro
   const live = core.sessions.get(id);
   if (live !== undefined) return live.identity.user === user ? { luggage: live.luggage } : undefined;
   let record = await readRecord(core, id);
-  const { self, others } = core.peers;
+  const { self } = core.peers;
   // One that only speaks for it has all it needs in the record.
   const isWanted = session.fleeting ? record === undefined : core.settings.resumeMs > 0;
+  const others = isWanted ? core.peers.others : [];
   const asked: string[] = [];
+  let doubted: string | undefined;
   let at = handovers.movedTo(id) ?? record?.at ?? makerOf(id);
-  while (!isForeign(record, user) && isWanted && others.includes(at) && !asked.includes(at)) {
+  while (!isForeign(record, user) && others.includes(at) && !asked.includes(at)) {
     asked.push(at);
     const elsewhere = await askForLuggage(core, at, id, user);
     if (elsewhere.has === "foreign") return undefined;
     if (elsewhere.has === "luggage") return elsewhere;
-    if (elsewhere.has === "silent") break;
+    if (elsewhere.has === "silent") {
+      doubted = elsewhere.owner;
+      break;
+    }
+    doubted = at;
     handovers.forget(id, at);
     // Since the store was asked it may have been sent away there, its client may have left it, or it may have gone on elsewhere.
     record = await readRecord(core, id);
@@ -74,7 +80,7 @@ export async function findSession(core: Core, session: Session, id: string): Pro
   const luggage = unpacked(record.luggage);
   return {
     luggage,
-    doubted: asked.at(-1),
+    doubted,
     keptUntil: isEmpty(luggage) && (record.at ?? "") === self ? record.until : undefined,
   };
 }
