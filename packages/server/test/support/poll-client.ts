@@ -34,6 +34,9 @@ export interface SendAnswer {
   readonly error: { readonly code: number; readonly message: string } | undefined;
 }
 
+/** The goodbye `slow`. */
+const SLOW = 4201;
+
 /** A line that is no text is sent as JSON. */
 export async function send(url: string, query: string, lines: readonly unknown[]): Promise<SendAnswer> {
   const body = lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n");
@@ -52,6 +55,8 @@ export class Poller {
   readonly frames: ServerFrame[] = [];
   answers = 0;
   aborted = 0;
+  /** Polls that were refused since too much came while they were being opened. */
+  slow = 0;
   cursor = "";
   #isStopped = false;
   #controller = new AbortController();
@@ -105,6 +110,10 @@ export class Poller {
       const query = typeof this.query === "string" ? this.query : this.query();
       try {
         const answer = await poll(this.url, `${query}&since=${this.cursor}`, { signal: this.#controller.signal });
+        if (answer.error?.code === SLOW) {
+          this.slow++;
+          continue;
+        }
         if (answer.status !== 200) throw new Error(`refused: ${answer.status} ${answer.error?.message}`);
         this.answers++;
         this.cursor = answer.cursor;
