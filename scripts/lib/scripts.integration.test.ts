@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { ROOT } from "./files.mjs";
 import { findBun, missingPackage } from "./install.mjs";
 import { countsOf } from "./run-tests.mjs";
+import { furtherRuns, SUITES } from "./suites.mjs";
 
 let root = "";
 beforeEach(() => {
@@ -115,6 +116,11 @@ describe("counts", () => {
     });
   });
 
+  test("a test that is left out counts for nothing", async () => {
+    const files = { "a.test.ts": 'test("a", () => {}); test.skipIf(true)("b", () => {});' };
+    expect(await run(files)).toEqual({ last: "1 passed, 0 failed", status: 0 });
+  });
+
   test("a run without tests, one that crashes and one that takes too long are failures", async () => {
     expect(await run({})).toEqual({ last: "0 passed, 0 failed", status: 1 });
     expect(await run({ "a.test.ts": "process.exit(3);" })).toEqual({ last: "0 passed, 1 failed", status: 1 });
@@ -138,4 +144,27 @@ test("the launcher hands on signals and the exit code", async () => {
   expect(new TextDecoder().decode((await reader.read()).value)).toBe("up\n");
   process_.kill("SIGTERM");
   expect(await process_.exited).toBe(7);
+});
+
+const all = (): boolean => true;
+
+describe("further runs", () => {
+  test("are over files that are there, on workers and on nodes", () => {
+    expect(furtherRuns(all, {}).map(({ env, files }) => [env, files])).toEqual([
+      [{ WORKERS: "2" }, [...SUITES]],
+      [{ ENGINE: "redis", NODES: "2" }, [...SUITES]],
+    ]);
+    expect(new Set(SUITES).size).toBe(SUITES.length);
+  });
+
+  test("take those that were asked for", () => {
+    const files = furtherRuns((file) => file.includes("recovery"), {}).map((one) => one.files);
+    const [recovery] = SUITES.filter((file) => file.includes("recovery"));
+    expect(files).toEqual([[recovery ?? ""], [recovery ?? ""]]);
+  });
+
+  test("are none where the environment says on what everything runs", () => {
+    expect(furtherRuns(all, { WORKERS: "3" })).toEqual([]);
+    expect(furtherRuns(all, { ENGINE: "redis" })).toEqual([]);
+  });
 });

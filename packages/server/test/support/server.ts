@@ -42,6 +42,10 @@ export const SUITE = {
   nodes: Number(process.env["NODES"] || 1),
 } as const;
 
+// A run on something else than its environment says would prove nothing.
+if (SUITE.nodes > 1 && (SUITE.engine !== "redis" || SUITE.workers > 1))
+  throw new Error("NODES goes with ENGINE=redis, and without WORKERS");
+
 /** How many processes, or gateways in place of them, answer for one server: of what each keeps to itself there may be so many. */
 export const PROCESSES = Math.max(SUITE.workers, SUITE.nodes);
 
