@@ -285,7 +285,7 @@ export class Subscription {
     const before = this.position;
     // A stream that goes on never falls behind what was handed over already; one that does not, starts where it says.
     const goesOn = recovered && before?.epoch === epoch && before.offset > offset;
-    if (before && before.epoch !== epoch) this.#acknowledger.forget();
+    if (before?.epoch !== epoch) this.#acknowledger.forget();
     this.position = goesOn ? before : { epoch, offset };
     this.#held = [];
     this.#spilled = false;

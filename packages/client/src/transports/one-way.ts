@@ -52,8 +52,8 @@ class OneWayLink implements Link {
   readonly #post: (text: string) => void;
   /** The `id` that wants an answer, by channel. */
   readonly #asked = new Map<string, number | undefined>();
-  /** The channels that the client knows to be subscribed, in which epoch, and whether the server did it by itself. */
-  readonly #told = new Map<string, { readonly made: boolean; readonly epoch: string | undefined }>();
+  /** What the client knows of its channels: the epoch, and the `id` that asked; without one the server did it by itself. */
+  readonly #told = new Map<string, { readonly id: number | undefined; readonly epoch: string | undefined }>();
   /** The `id` of the `refresh` that the next greeting answers. */
   #refresh: number | undefined;
   #cancel: (() => void) | undefined;
@@ -87,7 +87,7 @@ class OneWayLink implements Link {
     else if (type === "unsubscribe") {
       this.#asked.delete(channel);
       // What the server subscribes by itself cannot be ended from here (OW-1). Nobody listens to it any more.
-      if (!this.#told.get(channel)?.made) this.#told.delete(channel);
+      if (this.#told.get(channel)?.id) this.#told.delete(channel);
       soon(() => this.#tell({ type: "unsubscribed", id, channel } as ServerFrame));
     } else if (type === "connect" || type === "ping" || type === "refresh") {
       // Only a new request tells whether the way still leads to the server, and brings the session a new token. Its answer
@@ -163,10 +163,10 @@ class OneWayLink implements Link {
     }
     if (type === "unsubscribed") this.#told.delete(channel);
     if (type !== "subscribed") return true;
-    const known = this.#told.get(channel);
-    this.#told.set(channel, { made: !id, epoch });
-    // Its next position has to be one of the new epoch.
-    return !(known?.epoch === epoch && recovered) || id !== undefined;
+    // The next position has to be one of the new epoch.
+    const known = !id && recovered && this.#told.get(channel)?.epoch === epoch;
+    this.#told.set(channel, { id, epoch });
+    return !known;
   }
 
   #tell(message: ServerFrame | string): void {
