@@ -36,7 +36,13 @@ export async function startRedis(
     await running.start(() => isListening(port));
     return running;
   };
-  const keeping = ["appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"];
+  const keeping = [
+    "appendonly yes",
+    "appendfsync everysec",
+    "maxmemory-policy noeviction",
+    // A replica that waits five seconds for its first copy, as it would otherwise, may be elected without one.
+    "repl-diskless-sync-delay 0",
+  ];
   if (mode === "single") {
     const only = await start("redis-server", ports[0] ?? 0, keeping);
     return { programs: [only], master: () => Promise.resolve(only) };
@@ -65,6 +71,7 @@ async function withSentinels(ports: readonly number[], start: Start, keeping: re
     const field = (name: string): number => Number(lines[lines.indexOf(name) + 1]);
     return field("num-slaves") === replicas.length && field("num-other-sentinels") === watchers.length - 1;
   });
+  await Promise.all(replicas.map(copied));
   return {
     programs: [...servers, ...sentinels],
     async master() {
@@ -88,6 +95,7 @@ async function asCluster(ports: readonly number[], start: Start, keeping: readon
     );
     return nodes.every((text) => text.match(/slave .*connected$/gm)?.length === 3 && !text.includes("fail"));
   });
+  await Promise.all(ports.map(copied));
   return {
     programs: members,
     async master() {
@@ -106,6 +114,14 @@ function programOn(programs: readonly Program[], port: number): Program {
   const program = programs.find(({ name }) => name.endsWith(` ${port}`));
   if (program === undefined) throw new Error(`no Redis on port ${port}`);
   return program;
+}
+
+/** It is a master, or has what its master has. */
+function copied(port: number): Promise<void> {
+  return until(`the Redis on port ${port} is in step`, async () => {
+    const text = await printed(["redis-cli", "-p", String(port), "INFO", "replication"]);
+    return text.includes("role:master") || text.includes("master_link_status:up");
+  });
 }
 
 async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
