@@ -94,6 +94,27 @@ describe("[WK-5] longwire reload", () => {
     rmSync(dirname(file), { recursive: true, force: true });
   });
 
+  test("[WK-10] what a reload brings meanwhile is for those who are started after it, too", async () => {
+    const file = join(mkdtempSync(join(tmpdir(), "longwire-reload-")), "longwire.toml");
+    writeFileSync(file, "subscriptionsMax = 10\nmessageBytesMax = 1000\n");
+    await start({ config: file });
+    writeFileSync(file, "subscriptionsMax = 10\nmessageBytesMax = 2000\n");
+    const asked = reload();
+    await until("there is a new one", () => workersOf(run.server).length === 3);
+    writeFileSync(file, "subscriptionsMax = 1\nmessageBytesMax = 1000\n");
+    run.server.kill("SIGHUP");
+    expect(await asked).toMatchObject({ status: 0, error: "" });
+    expect(entriesOf(run.server, "reloaded")).toHaveLength(1);
+    for (const one of await oneOfEach()) {
+      expect(await one.request({ type: "publish", channel: "a", data: "x".repeat(1500) })).toMatchObject({
+        type: "published",
+      });
+      await one.request({ type: "subscribe", channel: "a" });
+      expect(await one.ask({ type: "subscribe", channel: "b" })).toMatchObject({ type: "error", code: 112 });
+    }
+    rmSync(dirname(file), { recursive: true, force: true });
+  }, 60_000);
+
   test("where a new worker does not become ready the old one stays, and the command says why", async () => {
     await start();
     const before = workersOf(run.server);

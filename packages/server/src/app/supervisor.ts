@@ -114,11 +114,18 @@ interface Checked {
   readonly settings: Settings;
 }
 
+interface Intended {
+  readonly config: Config;
+  readonly checked: Checked;
+}
+
 class Supervisor {
   readonly #slots: readonly Slot[];
   #tls: TlsFiles | undefined;
   #stopping: Promise<void> | undefined;
   #replacing: Promise<Replaced> | undefined;
+  /** What a rolling restart brings, as long as no worker runs with it. */
+  #coming: Intended | undefined;
   #reloading = Promise.resolve();
 
   constructor(
@@ -200,12 +207,14 @@ class Supervisor {
     if (this.#stopping !== undefined) return;
     const { changed, restart, config } = changesOf(this.config, next);
     const checked = this.#checked(config);
+    const coming = this.#coming && this.#intended(changesOf(this.#coming.config, next).config);
     // Where ports would begin or end to speak TLS, the workers say that it waits for a restart, and so it does for those to come.
     const isSettled = (checked.tls === undefined) !== (this.#tls === undefined);
     const tls = isSettled ? this.#tls : checked.tls;
     const isRenewed = !isSameTls(tls, this.#tls);
     const { tlsCert, tlsKey, tlsKeyPassphrase } = isSettled ? this.config : config;
     this.#take({ ...config, tlsCert, tlsKey, tlsKeyPassphrase }, { ...checked, tls });
+    this.#coming = coming;
     this.#reloading = Promise.all(this.#workers().map((worker) => worker.reload(config))).then(() => {
       this.log.info("reloaded", { changed, restart, ...(isRenewed && { certificate: tls?.shown }) });
       warnOfExpiry(this.#tls, systemClock, this.log);
@@ -221,6 +230,10 @@ class Supervisor {
     return { tls, settings: settingsOf(config, posture, VERSION) };
   }
 
+  #intended(config: Config): Intended {
+    return { config, checked: this.#checked(config) };
+  }
+
   replace(): Promise<Replaced> {
     const workers = this.#slots.length;
     const failed = (message: string, advice?: string): Replaced => ({
@@ -230,26 +243,28 @@ class Supervisor {
     });
     if (this.#stopping !== undefined) return Promise.resolve(failed("the server is stopping"));
     if (this.#replacing !== undefined) return Promise.resolve(failed("its workers are being replaced already"));
-    const before = this.config;
-    let next: Config;
-    let checked: Checked;
     try {
-      next = this.launch.read();
+      const next = this.launch.read();
       this.#requireSame(next);
-      checked = this.#checked(next);
-      if ((checked.tls === undefined) !== (this.#tls === undefined))
+      const intended = this.#intended(next);
+      if ((intended.checked.tls === undefined) !== (this.#tls === undefined))
         throw new StartupError("tlsCert: whether ports speak TLS is settled", "restart the server");
+      this.#coming = intended;
     } catch (error) {
       if (!(error instanceof ConfigError || error instanceof StartupError)) throw error;
       return Promise.resolve(failed(error.message, error.advice));
     }
     // Before one runs with it, a worker that dies is replaced with the configuration that is known to be good.
     const isGood = (): void => {
-      if (this.config === before) this.#take(next, checked);
+      if (this.#coming !== undefined) this.#take(this.#coming.config, this.#coming.checked);
+      this.#coming = undefined;
     };
+    // A reload may come in between, and is for those who are still to be started, too.
+    const configOf = (): Config => this.#coming?.config ?? this.config;
     this.log.info("replacing workers", { workers });
-    this.#replacing = replaceAll(this.#slots, next, systemClock, isGood).finally(() => {
+    this.#replacing = replaceAll(this.#slots, configOf, systemClock, isGood).finally(() => {
       this.#replacing = undefined;
+      this.#coming = undefined;
     });
     return this.#replacing;
   }

@@ -15,7 +15,7 @@ import type { WorkerProcess } from "./worker-process.ts";
  */
 export async function replaceAll(
   slots: readonly Slot[],
-  config: Config,
+  configOf: () => Config,
   clock: Clock,
   isGood: () => void,
 ): Promise<Replaced> {
@@ -24,7 +24,7 @@ export async function replaceAll(
   let failure: Replaced["failure"];
   for (const slot of slots) {
     try {
-      const worker = await slot.replace(config);
+      const worker = await slot.replace(configOf());
       if (worker !== undefined) before.push(worker);
       if (replaced.length === 0) isGood();
       replaced.push(slot.number);

@@ -2,6 +2,7 @@
 import type { Subprocess } from "bun";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { StartupError } from "../../base/failures.ts";
+import { changesOf } from "../../config/changes.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Capacity } from "../capacity.ts";
 import { VERSION } from "../version.ts";
@@ -107,8 +108,11 @@ export class WorkerProcess {
 
   /** Another configuration; one that has not begun begins with it. Resolves when it has it, or has ended. */
   async reload(config: Config): Promise<void> {
-    this.#config = config;
-    if (!this.#isStarted) return;
+    if (!this.#isStarted) {
+      // What takes a restart it has in any case, and may have been started for.
+      this.#config = changesOf(this.#config, config).config;
+      return;
+    }
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#reloads.push(resolve);
     this.#send({ type: "reload", config });
