@@ -59,10 +59,23 @@ const IDLE_TICKS = 3;
 interface Waiting {
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: Error) => void;
-  /** Of a (un)subscription, which is answered by a push: its channel. */
-  readonly channel: string | undefined;
+  /** Of a (un)subscription, which is answered by a push. */
+  readonly following: Following | undefined;
   readonly bytes: number;
 }
+
+type FollowCommand = "SUBSCRIBE" | "SSUBSCRIBE" | "UNSUBSCRIBE" | "SUNSUBSCRIBE";
+
+interface Following {
+  readonly command: FollowCommand;
+  readonly channel: string;
+}
+
+/**
+ * Whether a `sunsubscribe` is what we asked for or the server's own (a slot has moved, and what we asked for will be refused) cannot be told from
+ * it. So something is asked behind it, whose answer is that to both: to take one for the other would give each later answer to the wrong call.
+ */
+const AFTER_SUNSUBSCRIBE = encode(["PING"]);
 
 export type Identity = readonly [number: string, address: string];
 
@@ -98,7 +111,7 @@ export class Connection {
   ) {
     this.#decoder = new Decoder({
       onReply: (reply: unknown) => this.#answered(({ resolve }) => resolve(reply)),
-      onErrorReply: (error) => this.#answered(({ reject }) => reject(new RedisRefusal(error.message))),
+      onErrorReply: (error) => this.#refused(error.message),
       onPush: (push) => this.#pushed(push as unknown as Push),
       getTypeMapping: () => ({}),
     });
@@ -146,25 +159,25 @@ export class Connection {
 
   /** Rejects with `RedisRefusal` (what Redis said), `AnswerLost`, or `ReplyError(unavailable)` if it was surely not carried out. */
   send(command: readonly string[]): Promise<unknown> {
-    return this.#enqueue(command, undefined);
+    return this.#enqueue(command);
   }
 
   /** Resolves when Redis has confirmed it. */
-  follow(command: "SUBSCRIBE" | "SSUBSCRIBE" | "UNSUBSCRIBE" | "SUNSUBSCRIBE", channel: string): Promise<unknown> {
-    return this.#enqueue([command, channel], channel);
+  follow(command: FollowCommand, channel: string): Promise<unknown> {
+    return this.#enqueue([command, channel], { command, channel });
   }
 
-  #enqueue(command: readonly string[], channel: string | undefined): Promise<unknown> {
+  #enqueue(command: readonly string[], following?: Following): Promise<unknown> {
     if (this.#ended) return Promise.reject(notSent("the connection is gone"));
-    const text = encode(command);
+    const text = following?.command === "SUNSUBSCRIBE" ? encode(command) + AFTER_SUNSUBSCRIBE : encode(command);
     const bytes = text.length + COMMAND_BYTES;
     // Subscriptions are bounded by those who want them, and all come at once when a connection is back.
-    if (channel === undefined && this.#queuedBytes > 0 && this.#queuedBytes + bytes > QUEUED_BYTES_MAX)
+    if (following === undefined && this.#queuedBytes > 0 && this.#queuedBytes + bytes > QUEUED_BYTES_MAX)
       return Promise.reject(notSent("too much is on its way"));
     this.#queuedBytes += bytes;
     if (this.#unwritten.length === 0) this.#turn.atEnd(() => this.#flush());
     this.#unwritten.push(text);
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject, channel, bytes }));
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject, following, bytes }));
   }
 
   #flush(): void {
@@ -207,6 +220,12 @@ export class Connection {
     settle(waiting);
   }
 
+  #refused(message: string): void {
+    // Its slot has moved: the server has ended the subscription by itself, or will.
+    if (this.#waiting[this.#head]?.following?.command === "SUNSUBSCRIBE") return;
+    this.#answered(({ reject }) => reject(new RedisRefusal(message)));
+  }
+
   #pushed([kind, name, payload]: Push): void {
     const word = kind.toString();
     const channel = name?.toString() ?? "";
@@ -216,8 +235,10 @@ export class Connection {
     }
     if (!word.endsWith("subscribe")) return;
     // Commands are answered in order, so a confirmation of ours is that of the first who waits.
-    if (this.#waiting[this.#head]?.channel === channel) this.#answered(({ resolve }) => resolve(undefined));
-    else if (word === "sunsubscribe") this.events.unfollowed(channel);
+    const { following } = this.#waiting[this.#head] ?? {};
+    const isOurs = following?.channel === channel && following.command.toLowerCase() === word;
+    if (isOurs && word !== "sunsubscribe") this.#answered(({ resolve }) => resolve(undefined));
+    else if (!isOurs && word === "sunsubscribe") this.events.unfollowed(channel);
   }
 
   /** Lets go of it, without a word to `ended`. */

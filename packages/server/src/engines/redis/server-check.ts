@@ -109,6 +109,9 @@ async function tryCommands(
     throw faultOf(error, name, follow.toLowerCase());
   };
   await connection.follow(follow, key).catch(unable);
+  await connection.send(["PING"]).catch((error: unknown) => {
+    throw faultOf(error, name, "ping");
+  });
   await connection.follow(follow === "SUBSCRIBE" ? "UNSUBSCRIBE" : "SUNSUBSCRIBE", key).catch(unable);
 }
 
