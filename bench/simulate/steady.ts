@@ -29,8 +29,9 @@ export interface SteadyFigures {
   readonly breaksAt: number;
 }
 
-/** How often a node looks how far its channels have come that were quiet meanwhile (engines/redis/broker-watch.ts), and is heard of. */
-const TOP_SECONDS = 7;
+/** After how long a silence a node looks how far a channel has come, and how often from then on (engines/redis/broker-watch.ts); and is heard of. */
+const LOOK_SECONDS = [7, 35] as const;
+const TOP_SECONDS = 112;
 const LEASE_SECONDS = 3;
 const PING_SECONDS = 25;
 /** Commands of a client's coming and going: its record, its user's count, its presence; and the history read of each channel. */
@@ -57,13 +58,18 @@ export function simulateSteady(profile: Profile, nodes: number, seed: number, ma
   };
 }
 
+/** At a channel, by each node that follows it. A silence lasts for so long with the chance of a Poisson process. */
+function looksPerSecond(publicationsPerSecond: number): number {
+  const lasts = (seconds: number): number => Math.exp(-publicationsPerSecond * seconds);
+  const soon = LOOK_SECONDS.reduce((sum, seconds) => sum + lasts(seconds), 0);
+  return publicationsPerSecond * soon + lasts(TOP_SECONDS) / TOP_SECONDS;
+}
+
 function sharesOf(profile: Profile, load: Load, nodes: number, masters: number) {
   const { publicationsPerSecond, followers, deliveriesPerSecond, connectsPerSecond, channelsPerNode, clients } = load;
   const messages = publicationsPerSecond * followers;
   const channels = (channelsPerNode * nodes) / followers;
-  // Something came within the time with this chance; then nobody has to look.
-  const quiet = Math.exp((-publicationsPerSecond / channels) * TOP_SECONDS);
-  const tops = nodes === 1 ? 0 : (channelsPerNode * nodes * quiet) / TOP_SECONDS;
+  const tops = nodes === 1 ? 0 : channelsPerNode * nodes * looksPerSecond(publicationsPerSecond / channels);
   const nodeUs =
     (publicationsPerSecond / nodes) * NODE.publishUs +
     (messages / nodes) * NODE.receiveUs +

@@ -6,8 +6,8 @@ export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 
 export const SOL_SOCKET = 1;
-/** How many may wait to be accepted. */
-export const BACKLOG = 511;
+/** How many may wait to be accepted (of which the kernel takes `somaxconn` at most). A storm of clients overflows a short queue, and who does not fit comes again a second later. */
+export const BACKLOG = 4096;
 export const AF_INET6 = 10;
 
 const SHUT_RD = 0;

@@ -50,7 +50,14 @@ function setUp(channels: readonly string[], positionTtlMs = HOUR_MS) {
     lifeOf: () => 2 * HOUR_MS,
   });
   for (const channel of channels)
-    watch.followed.set(channel, { channel, keys: channelKeys("p", channel), seen: undefined, heard: false });
+    watch.followed.set(channel, {
+      channel,
+      keys: channelKeys("p", channel),
+      seen: undefined,
+      heard: false,
+      rounds: 1,
+      roundsLeft: 1,
+    });
   const pass = async (ms: number): Promise<void> => {
     for (let left = ms; left >= 0; left -= 1_000) {
       clock.advance(Math.min(left, 1_000));
@@ -73,14 +80,32 @@ test("[RD-1] the last message of a channel is lost: its top is told within 15 s,
   }
 });
 
-test("[RD-1] channels that bring messages are not asked about, quiet ones are", async () => {
-  const { link, watch, pass } = setUp(["busy", "quiet"]);
-  for (let round = 0; round < 3; round++) {
+test("[RD-1] channels that bring messages are not asked about, quiet ones are, and less and less often", async () => {
+  const { link, watch, pass } = setUp(["busy", "quiet"], 1000 * HOUR_MS);
+  const hear = (): void => {
     const busy = watch.followed.get("busy");
     if (busy !== undefined) busy.heard = true;
+  };
+  for (let round = 0; round < 3; round++) {
+    hear();
     await pass(7_000);
   }
-  expect(link.asked).toEqual(["quiet", "quiet", "quiet"]);
+  expect(link.asked).toEqual(["quiet"]);
+  for (let round = 0; round < 600; round++) {
+    hear();
+    await pass(7_000);
+  }
+  // After 1 and 5 rounds of 7 s, then every 16.
+  expect(link.asked.length).toBe(2 + Math.floor((603 - 5) / 16));
+});
+
+test("[RD-1] a channel that has been quiet for long loses a message: its top is told within two minutes", async () => {
+  const { sink, link, pass } = setUp(["a"]);
+  await pass(1_000_000);
+  sink.tops.length = 0;
+  link.tops.set("a", 2);
+  await pass(120_000);
+  expect(sink.tops).toContainEqual({ channel: "a", position: { epoch: "e", offset: 2 } });
 });
 
 test("[RD-1] after a return all are asked about at once, and again if there was another return meanwhile", async () => {

@@ -13,8 +13,14 @@ import type { ChannelKeys } from "./keys.ts";
 import type { Link } from "./link.ts";
 import { TOPS } from "./scripts.ts";
 
-/** Twice this is how long the last message of a channel may be missed. */
+/** Twice this is how long the last message of a channel may be missed that has just been busy. */
 const CHECK_MS = 7_000;
+
+/**
+ * Of a channel that stays quiet only every so many-th time, since looks at quiet channels would be most of what Redis does where each user has a
+ * channel. On a connection that lives nothing is known to get lost: this is a net below the others.
+ */
+const ROUNDS_MAX = 16;
 
 /** Channels asked about in one script, and scripts on their way at a time: Redis must not stand still when a node looks after 100,000. */
 const BATCH = 100;
@@ -25,8 +31,11 @@ export interface Followed {
   readonly keys: ChannelKeys;
   /** Up to where its messages have come, if any has. */
   seen: Position | undefined;
-  /** A message has come since the last look. */
+  /** A message has come since the last round. */
   heard: boolean;
+  /** Rounds from one look to the next, and from now on. */
+  rounds: number;
+  roundsLeft: number;
 }
 
 export interface WatchDeps {
@@ -65,11 +74,8 @@ export class Watch {
     }
     const renew = clock.uptime() >= this.#renewAt;
     if (renew) this.#renewAt = clock.uptime() + positionTtlMs / 8;
-    const channels = [...this.followed.values()].filter((followed) => {
-      const isQuiet = !followed.heard;
-      followed.heard = false;
-      return all || renew || isQuiet;
-    });
+    const channels: Followed[] = [];
+    for (const followed of this.followed.values()) if (isDue(followed) || all || renew) channels.push(followed);
     this.#looking = "yes";
     this.#look(channels, renew)
       .catch((error: unknown) => {
@@ -114,4 +120,18 @@ export class Watch {
     )[];
     return batch.map((_, index) => ({ epoch: String(answer[2 * index]), offset: Number(answer[2 * index + 1]) }));
   }
+}
+
+/** Whether it has been quiet for long enough to be looked at; counts the round. */
+function isDue(followed: Followed): boolean {
+  if (followed.heard) {
+    followed.heard = false;
+    followed.rounds = 1;
+    followed.roundsLeft = 1;
+    return false;
+  }
+  if (--followed.roundsLeft > 0) return false;
+  followed.rounds = Math.min(4 * followed.rounds, ROUNDS_MAX);
+  followed.roundsLeft = followed.rounds;
+  return true;
 }

@@ -57,7 +57,14 @@ export class RedisBroker implements Broker {
   async subscribe(channel: string): Promise<Position> {
     const { followed } = this.#watch;
     const known = followed.get(channel);
-    const entry = known ?? { channel, keys: this.#keysOf(channel), seen: undefined, heard: true };
+    const entry = known ?? {
+      channel,
+      keys: this.#keysOf(channel),
+      seen: undefined,
+      heard: true,
+      rounds: 1,
+      roundsLeft: 1,
+    };
     try {
       // Both in one turn: usually the top is read behind the subscription, so nothing can come between them.
       const following = known === undefined ? this.#follow(entry) : true;
