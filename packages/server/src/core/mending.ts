@@ -5,6 +5,7 @@
 import type { Position } from "@longwire/protocol";
 import type { Clock } from "../base/clock.ts";
 import { itemsOf } from "../base/few.ts";
+import { ReplyError } from "../base/failures.ts";
 import type { Logger } from "../base/log.ts";
 import type { Turn } from "../base/turn.ts";
 import type { Broker, HistoryPage } from "../ports/broker.ts";
@@ -14,6 +15,12 @@ import type { Outbox } from "./outbox.ts";
 /** As much as one turn hands on. */
 const PAGE = { limit: 500, bytesMax: 256 * 1024 } as const;
 const RETRY_MS = 1000;
+
+/** The log hears of it so often, with how many channels it were: an outage concerns all. */
+const TELL_MS = 2000;
+
+/** How many channels went on with everything, with something missing, and cannot be read yet. */
+const NOTHING = Object.freeze({ recovered: 0, lost: 0, waiting: 0 });
 
 export interface MendingDeps {
   readonly outbox: Outbox;
@@ -27,6 +34,8 @@ export interface MendingDeps {
 }
 
 export class Mending {
+  #counts = NOTHING;
+
   constructor(private readonly deps: MendingDeps) {}
 
   /** The history holds more than was handed on to us: the broker's message was lost or is late. */
@@ -52,7 +61,9 @@ export class Mending {
         if (this.deps.isFollowed(channel)) this.#take(channel, from, page);
       },
       (error: unknown) => {
-        this.deps.log.error("channel cannot be mended yet", { channel: channel.name, error });
+        // What cannot be reached says so itself, once, and not for each channel.
+        if (error instanceof ReplyError) this.#count("waiting");
+        else this.deps.log.error("channel cannot be mended yet", { channel: channel.name, error });
         this.deps.clock.after(RETRY_MS, () => {
           if (this.deps.isFollowed(channel)) this.begin(channel);
         });
@@ -63,6 +74,7 @@ export class Mending {
   #take(channel: LocalChannel, from: Position, page: HistoryPage): void {
     const { turn, log } = this.deps;
     channel.mending = false;
+    this.#count(page.reached ? "recovered" : "lost");
     const changed = page.top.epoch !== channel.epoch;
     channel.epoch = page.top.epoch;
     if (!page.reached) channel.delivered = page.top.offset;
@@ -70,7 +82,7 @@ export class Mending {
       channel.ring?.clear();
       this.#announce(channel, page.reached);
     }
-    log.warn("channel mended", { channel: channel.name, from, top: page.top, recovered: page.reached });
+    log.debug("channel mended", () => ({ channel: channel.name, from, top: page.top, recovered: page.reached }));
     // What waited belongs to the old epoch: read again what came since instead.
     channel.backlog = changed ? [...page.publications] : [...page.publications, ...(channel.backlog ?? [])];
     channel.backlogBytes = channel.backlog.reduce((sum, publication) => sum + channel.weigh(publication), 0);
@@ -92,5 +104,15 @@ export class Mending {
     }
     // Once all have been told: what one is handed may take others' cursors along, which are at the new position already.
     for (const { session } of live) outbox.flush(session);
+  }
+
+  #count(kind: keyof typeof NOTHING): void {
+    if (this.#counts === NOTHING) {
+      this.deps.clock.after(TELL_MS, () => {
+        this.deps.log.warn("channels mended", this.#counts);
+        this.#counts = NOTHING;
+      });
+    }
+    this.#counts = { ...this.#counts, [kind]: this.#counts[kind] + 1 };
   }
 }
