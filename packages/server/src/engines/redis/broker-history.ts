@@ -50,7 +50,8 @@ export async function readHistory(
     const { last } = page;
     if (last === undefined || (query.reverse === true ? last <= first : last >= top.offset)) break;
     next = await read({ epoch: top.epoch, offset: last });
-    if (!next.reached || next.publications.length === 0) break;
+    // What is kept in another epoch may be other publications under the same offsets.
+    if (!next.reached || next.publications.length === 0 || next.top.epoch !== top.epoch) break;
   }
   const { publications, last } = page;
   const more = last !== undefined && (query.reverse === true ? last > first : last < top.offset);
@@ -89,7 +90,7 @@ async function readPart(
 ): Promise<Part> {
   const place = typeof from === "string" ? [from, "", "0"] : ["after", from.epoch, String(from.offset)];
   const args = [newEpoch(), positionTtlMs, size, ttlMs, ...place, reverse ? 1 : 0, limit, bytesMax].map(String);
-  const answer = await link.run(READ, [keys.meta, keys.origin, keys.list], args);
+  const answer = await link.read(READ, [keys.meta, keys.origin, keys.list], args, bytesMax);
   const [epoch, top, first, numbered, start, bodies] = answer as [string, number, number, number, number, string[]];
   return {
     top: { epoch, offset: top },

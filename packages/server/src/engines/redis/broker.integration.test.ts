@@ -339,3 +339,23 @@ test("what a newer version says on a channel is passed over", async () => {
   expect(node.sink.delivered).toEqual([]);
   await node.close();
 });
+
+// Redis ends a connection that follows something when 32 MB wait for it: all came back, read, lost the connection, came back…
+test("[RD-1] many who come back at once read what they missed without costing the node its connection", async () => {
+  const options = { retentionOf: () => ({ size: 1_000, ttlMs: 60_000 }) };
+  const node = await openNode({ urls: [redis.url], prefix: "crowd" }, options);
+  await node.broker.subscribe("a");
+  const data = JSON.stringify("x".repeat(1_000));
+  await Promise.all(Array.from({ length: 300 }, () => node.broker.publish("a", { data, keep: true })));
+  const large = JSON.stringify("x".repeat(1_000_000));
+  await Promise.all(Array.from({ length: 12 }, () => node.broker.publish("b", { data: large, keep: true })));
+  const { connections } = node.link;
+  const pages = await Promise.all(
+    Array.from({ length: 400 }, (_, number) =>
+      node.broker.history(number % 10 === 0 ? "b" : "a", { from: "earliest", limit: 1_000, bytesMax: 262_144 }),
+    ),
+  );
+  for (const page of pages) expect(page.publications.length).toBeGreaterThan(0);
+  expect(node.link.connections).toEqual(connections);
+  await node.close();
+}, 30_000);

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from "../../base/clock.ts";
 import { StartupError } from "../../base/failures.ts";
 import type { Logger } from "../../base/log.ts";
+import { AnswerBudget } from "./answer-budget.ts";
 import { type Connection, type Identity, killCommand } from "./connection.ts";
 import { type LinkFault, notSent, RedisRefusal, stateOf } from "./failures.ts";
 import { type Link, type LinkSettings, type Listener, type Script, scriptOf } from "./link.ts";
@@ -33,6 +34,7 @@ export abstract class LinkCore implements Link, Route {
   protected readonly log: Logger;
   protected readonly followed = new Map<string, Listener>();
   readonly #calls: Calls;
+  readonly #budget = new AnswerBudget();
   readonly #returned: (() => void)[] = [];
   readonly #tick: Timer;
   /** Where Redis refused because of its state, and why. */
@@ -62,6 +64,10 @@ export abstract class LinkCore implements Link, Route {
 
   run(script: Script, keys: readonly string[], args: readonly string[], durable = false): Promise<unknown> {
     return this.#calls.run(script, keys, args, durable);
+  }
+
+  read(script: Script, keys: readonly string[], args: readonly string[], bytes: number): Promise<unknown> {
+    return this.#budget.ask(bytes, () => this.run(script, keys, args));
   }
 
   call(key: string, command: readonly string[]): Promise<unknown> {

@@ -38,6 +38,8 @@ export type Listener = (message: Buffer) => void;
 export interface Link {
   /** All keys have one hash tag (`keys.ts`). `durable`: with `waitReplicas`, resolves when so many replicas have it, else `unavailable`. */
   run(script: Script, keys: readonly string[], args: readonly string[], durable?: boolean): Promise<unknown>;
+  /** As `run`, for answers that may be long, about `bytes`: a few are on their way at a time (`answer-budget.ts`). */
+  read(script: Script, keys: readonly string[], args: readonly string[], bytes: number): Promise<unknown>;
   /** A plain command; `key` says which server. */
   call(key: string, command: readonly string[]): Promise<unknown>;
   /** What publishes here: `SPUBLISH` on Cluster, where the channel has to share the hash tag of the script's keys. */

@@ -13,6 +13,9 @@ import { OwnEntries, type OwnEntriesDeps } from "./own-entries.ts";
 import { memberOf } from "./presence-entry.ts";
 import { LIST, LIST_PAGE } from "./presence-scripts.ts";
 
+/** What a member may take in an answer. */
+const MEMBER_BYTES = 1024;
+
 export interface PresenceDeps extends Omit<OwnEntriesDeps, "owner"> {
   readonly link: Link;
   readonly prefix: string;
@@ -62,7 +65,9 @@ export class RedisPresence implements PresenceStore {
   async #read(channel: string, after: string, limit: number): Promise<Page> {
     const { link, prefix } = this.deps;
     const keys = ["pm", "po", "pp"].map((kind) => keyOf(prefix, kind, channel));
-    const answer = (await orUnavailable(link.run(LIST, keys, [after, String(limit)]))) as unknown[];
+    const answer = (await orUnavailable(
+      link.read(LIST, keys, [after, String(limit)], limit * MEMBER_BYTES),
+    )) as unknown[];
     const [sessions, users, nobodies, next, ...rest] = answer;
     const counts = { users: Number(users) + Number(nobodies), sessions: Number(sessions) };
     return { counts, next: String(next), rest };

@@ -267,6 +267,7 @@ while start > 0 and #bodies < count and next >= first and next <= top and sum <=
   for index = step == 1 and 1 or #found, step == 1 and #found or 1, step do
     bodies[#bodies + 1] = found[index]
     sum = sum + #found[index]
+    if sum > bytes then break end
   end
   next = last + step
 end
