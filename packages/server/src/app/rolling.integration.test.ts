@@ -92,7 +92,7 @@ describe("[WK-5] longwire reload", () => {
       expect((await each?.closed)?.code).toBeGreaterThan(1000);
     }
     rmSync(dirname(file), { recursive: true, force: true });
-  });
+  }, 60_000);
 
   test("[WK-10] what a reload brings meanwhile is for those who are started after it, too", async () => {
     const file = join(mkdtempSync(join(tmpdir(), "longwire-reload-")), "longwire.toml");
@@ -128,7 +128,7 @@ describe("[WK-5] longwire reload", () => {
     expect(error).toContain("worker 1 stays as it was: worker 1 ended before it was ready: SIGKILL");
     expect(workersOf(run.server)).toEqual(before);
     await oneOfEach();
-  });
+  }, 60_000);
 
   test("one that dies while its place is being taken leaves the place to who takes it", async () => {
     await start();
@@ -150,7 +150,7 @@ describe("[WK-5] longwire reload", () => {
       status: 1,
       error: expect.stringContaining("no server with several workers runs on the data folder"),
     });
-  });
+  }, 60_000);
 });
 
 describe("the end", () => {
@@ -175,7 +175,7 @@ describe("the end", () => {
     await run.server.start();
     const { body } = await run.server.api("GET", "/api/channels/news/history?since=earliest");
     expect(body).toMatchObject({ publications: [{ data: "kept" }] });
-  });
+  }, 60_000);
 
   test("[WK-6] while clients go, nobody waits for a server that takes nobody any more", async () => {
     await start({ "drain-seconds": "30" });
@@ -203,7 +203,7 @@ describe("the end", () => {
     for (const pid of [...workersOf(run.server), run.server.pid]) process.kill(pid, "SIGINT");
     expect(await run.server.exited).toBe(0);
     expect(entriesOf(run.server, "stopped")).toHaveLength(3);
-  });
+  }, 60_000);
 
   test("[WK-6] [ST-11] a second signal waits for nobody", async () => {
     await start({ "leave-seconds": "600" });
@@ -213,7 +213,7 @@ describe("the end", () => {
     await Bun.sleep(600);
     run.server.kill("SIGTERM");
     expect(await run.server.exited).toBe(0);
-  });
+  }, 60_000);
 
   test("[WK-7] kill -9 of the supervisor ends its workers, one that stands still too, and frees ports and data", async () => {
     await start({ engine: "sqlite" });
@@ -231,5 +231,5 @@ describe("the end", () => {
     await oneOfEach();
     // What the killed one could not remove.
     expect(existsSync(dirname(socket))).toBeFalse();
-  });
+  }, 60_000);
 });

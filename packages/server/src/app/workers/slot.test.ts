@@ -144,4 +144,20 @@ describe("a place whose worker is to be replaced", () => {
     for (const one of workers) await one.end();
     await closed;
   });
+
+  test("[WK-6] nor waits anybody there once it is empty", async () => {
+    const { worker, machine, slot, begin } = build();
+    await begin();
+    const closed = slot.close();
+    expect(machine.shuts).toBe(0);
+    await worker(0).end();
+    await closed;
+    expect(machine.shuts).toBe(1);
+
+    const waiting = build();
+    await waiting.begin();
+    await waiting.worker(0).end();
+    await waiting.slot.close();
+    expect(waiting.machine.shuts).toBe(1);
+  });
 });

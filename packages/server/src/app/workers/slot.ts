@@ -86,6 +86,7 @@ export class Slot {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#waiting?.cancel();
+    this.#shutIfEmpty();
     await Promise.all(this.workers().map(({ ended }) => ended));
   }
 
@@ -104,9 +105,15 @@ export class Slot {
 
   #ended(worker: WorkerProcess, ending: Ending): void {
     this.#workers.delete(worker);
+    if (this.#isClosed) this.#shutIfEmpty();
     if (!this.#isUp || this.#isClosed || worker !== this.#current) return;
     this.#current = undefined;
     this.#refillAfter(ending, worker.pid);
+  }
+
+  /** While the others still have clients nobody waits here: a worker that ended without a word, or was never up, has not shut the socket. */
+  #shutIfEmpty(): void {
+    if (this.#workers.size === 0) this.parts.shut();
   }
 
   #refillAfter({ how, reason, livedMs }: Ending, pid?: number): void {
