@@ -29,7 +29,7 @@ class FakeTops {
     await Promise.resolve();
     this.atOnce--;
     if (this.failure !== undefined) throw this.failure;
-    const channels = keys.slice(1).map((key) => key.slice(key.indexOf(":m:") + 3));
+    const channels = keys.slice(2).map((key) => key.slice(key.indexOf(":m:") + 3));
     this.asked.push(...channels);
     this.lives.push(Number(args[2]));
     return channels.flatMap((channel) => ["e", this.tops.get(channel) ?? 0]);

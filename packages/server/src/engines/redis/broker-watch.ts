@@ -114,7 +114,8 @@ export class Watch {
   async tops(batch: readonly Pick<Followed, "channel" | "keys">[], renew: boolean): Promise<Position[]> {
     const { link, positionTtlMs, lifeOf } = this.deps;
     const life = renew ? Math.max(...batch.map(({ channel }) => lifeOf(channel))) : 0;
-    const keys = [batch[0]?.keys.origin ?? "", ...batch.map((followed) => followed.keys.meta)];
+    const { origin = "", names = "" } = batch[0]?.keys ?? {};
+    const keys = [origin, names, ...batch.map((followed) => followed.keys.meta)];
     const answer = (await link.run(TOPS, keys, [newEpoch(), String(positionTtlMs), String(life)])) as (
       string | number
     )[];

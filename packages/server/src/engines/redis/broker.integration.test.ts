@@ -328,6 +328,28 @@ test("[AP-11] many channels are listed page by page, each once", async () => {
   await node.close();
 });
 
+// The index of the names was renewed at every 1,024th publication: a channel that lives on is not named again by its own.
+test("[AP-11] a channel is listed as long as it lives, however seldom it is published to", async () => {
+  const options = { retentionOf: () => ({ size: 10, ttlMs: 100 }), positionTtlMs: 400 };
+  const node = await openNode({ urls: [redis.url], prefix: "seldom" }, options);
+  await node.broker.publish("followed", draftOf("x"));
+  await node.broker.subscribe("followed");
+  for (let number = 0; number < 12; number++) {
+    await node.broker.publish("kept", draftOf("x"));
+    await node.broker.publish("fleeting", draftOf("x", { keep: number === 0 }));
+    // As a node does that looks after what it follows.
+    await node.broker.subscribe("followed");
+    await Bun.sleep(100);
+  }
+  const listed = await node.broker.channels({ limit: 10 });
+  expect(listed.map(({ channel, top }) => [channel, top.offset])).toEqual([
+    ["fleeting", 1],
+    ["followed", 1],
+    ["kept", 12],
+  ]);
+  await node.close();
+});
+
 test("what a newer version says on a channel is passed over", async () => {
   const node = await openNode({ urls: [redis.url], prefix: "newer" });
   await node.broker.subscribe("a");

@@ -94,9 +94,11 @@ export class RedisBroker implements Broker {
       return;
     }
     const { epoch, id, publication } = message;
-    entry.heard = true;
-    // Without a number of its own it is at the top so far.
-    if (publication.offset > 0) entry.seen = { epoch, offset: publication.offset };
+    // Without a number of its own it is at the top so far, and tells nothing of what was lost before it.
+    if (publication.offset > 0) {
+      entry.seen = { epoch, offset: publication.offset };
+      entry.heard = true;
+    }
     sink.publication(channel, epoch, publication);
     this.#publisher.seen(
       id,

@@ -74,6 +74,11 @@ local function numberingOf(meta, origin, master, now, ttl, fresh, field)
   return fresh, tonumber(found[2]), before, true, found[5]
 end
 
+-- Keys of which several have need live as long as any of these needs them.
+local function outlive(key, life)
+  if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, life) end
+end
+
 local function timeOf(body)
   return tonumber(string.match(body, '^%d+'))
 end
@@ -176,7 +181,13 @@ local function enterName()
     if redis.pcall('EXISTS', others .. name) == 0 then redis.call('ZREM', names, name) end
   end
   redis.call('ZADD', names, 0, channel)
-  redis.call('PEXPIRE', names, life)
+  outlive(names, life)
+end
+
+-- The index has to live as long as what it names: it is renewed at every 16th publication, and where these would take too long.
+local function renewName()
+  if top % 16 > 0 and redis.call('PTTL', meta) > life * 31 / 32 then return end
+  if redis.call('EXISTS', names) == 0 then enterName() else outlive(names, life) end
 end
 
 local body = now .. ' ' .. tail
@@ -192,6 +203,7 @@ if keep then
   end
   if stored then
     redis.call('HSET', meta, 't', offset)
+    renewName()
   else
     redis.call('HSET', meta, 'e', epoch, 't', offset, 'r', master)
     if before then redis.call('HSET', meta, 'b', before) end
@@ -199,9 +211,9 @@ if keep then
   end
   if age then redis.call('HSET', meta, 'f' .. publisher, sequence) end
   redis.call('PEXPIRE', meta, life)
-  if offset % 1024 == 0 then redis.call('PEXPIRE', names, life) end
   top = offset
 elseif stored then
+  renewName()
   redis.call('PEXPIRE', meta, life)
 end
 if idempotency then redis.call('SET', idempotency, ARGV[12] .. ' ' .. epoch .. ' ' .. top, 'PX', ARGV[13]) end
@@ -210,19 +222,21 @@ return {'ok', epoch, top, receivers}
 `);
 
 /**
- * How far channels of one tag have come. KEYS: origin, metas. ARGV: fresh epoch, position ttl, how long a numbering is to live on, or 0.
+ * How far channels of one tag have come. KEYS: origin, names, metas. ARGV: fresh epoch, position ttl, how long a numbering is to live on, or 0.
  * -> epoch, top for each
  */
 export const TOPS = scriptOf(`${COMMON}
 local master, now = replid(), clock()
 local life = tonumber(ARGV[3])
-local answer = {}
-for index = 2, #KEYS do
+local answer, isStored = {}, false
+for index = 3, #KEYS do
   local epoch, top, _, stored = numberingOf(KEYS[index], KEYS[1], master, now, tonumber(ARGV[2]), ARGV[1])
+  isStored = isStored or stored
   if stored and life > 0 then redis.call('PEXPIRE', KEYS[index], life, 'GT') end
   answer[#answer + 1] = epoch
   answer[#answer + 1] = top
 end
+if isStored and life > 0 then outlive(KEYS[2], life) end
 return answer
 `);
 
