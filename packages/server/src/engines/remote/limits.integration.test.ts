@@ -139,6 +139,25 @@ describe("a worker that does not answer", () => {
     expect(good.losses()).toBe(0);
   });
 
+  test("[WK-4] one that is busy with what was published takes it, and is not", async () => {
+    const good = await house.worker();
+    const raw = await RawWorker.connect(house.path);
+    raw.hello();
+    raw.send(FROM_WORKER.subscribe, (writer) => writer.count(1).text("x"));
+    await until(() => raw.kinds.includes(FROM_SUPERVISOR.reply));
+    const taken = (): number => raw.kinds.filter((kind) => kind === FROM_SUPERVISOR.publication).length;
+    for (let second = 1; second <= 25; second++) {
+      raw.socket.pause();
+      await good.engine.broker.publish("x", { data: MEGABYTE, keep: true });
+      house.clock.advance(1_000);
+      raw.socket.resume();
+      await until(() => taken() === second);
+      await good.caughtUp();
+    }
+    expect(house.stuck).toEqual([]);
+    raw.socket.terminate();
+  });
+
   test("[WK-4] any word of it counts", async () => {
     const raw = await RawWorker.connect(house.path);
     raw.hello();

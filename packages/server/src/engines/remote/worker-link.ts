@@ -97,8 +97,9 @@ export class WorkerLink {
     });
   }
 
-  /** The worker has taken something. */
+  /** The worker has taken something, so it lives: with much that lies before it, it hears a question late. */
   drained(): void {
+    this.silence = 0;
     this.#drained?.();
   }
 
