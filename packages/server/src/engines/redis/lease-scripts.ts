@@ -30,7 +30,7 @@ end
 
 /**
  * Renews the lease. 0 for a peer that was taken for dead; else whether it is new here, the version, peers that may be
- * claimed, and all peers where the version is not the one that was said.
+ * claimed, all peers where the version is not the one that was said, and the time.
  */
 export const RENEW = scriptOf(`${LEASES}
 if redis.call('ZSCORE', gone, peer) then return 0 end
@@ -47,7 +47,7 @@ for _, one in ipairs(redis.call('ZRANGEBYSCORE', dying, '-inf', now, 'LIMIT', 0,
 local current = redis.call('GET', version)
 local peers = {}
 if current ~= ARGV[6] then peers = redis.call('ZRANGE', leases, 0, -1) end
-return {isNew, current, claimable, peers}
+return {isNew, current, claimable, peers, now}
 `);
 
 /** Takes a peer whose lease has ended, or whose claimer's time is over, for so long; returns what is known about it, or 0. */

@@ -42,7 +42,13 @@ export interface LeaseDeps {
   readonly log: Logger;
 }
 
-type Renewal = readonly [isNew: unknown, version: unknown, claimable: readonly unknown[], owners: readonly unknown[]];
+type Renewal = readonly [
+  isNew: unknown,
+  version: unknown,
+  claimable: readonly unknown[],
+  owners: readonly unknown[],
+  time: unknown,
+];
 
 export class Lease {
   /** What this process is called now: its mark, and from the first fence on a number. */
@@ -58,6 +64,8 @@ export class Lease {
   /** Since when, by the uptime, there was no break; undefined: there is one. */
   #inTouchSince: number | undefined;
   #askedAt = 0;
+  /** By how much Redis's clock was ahead of the uptime. */
+  #ahead = 0;
   #timer: Timer | undefined;
   #ended = false;
 
@@ -106,13 +114,16 @@ export class Lease {
     }
   }
 
-  #renewed(askedAt: number, [isNew, version, claimable, owners]: Renewal): void {
+  #renewed(askedAt: number, [isNew, version, claimable, owners, time]: Renewal): void {
     const { clock, times } = this.deps;
     const now = clock.uptime();
-    // An answer that was long in coming is a break, too: everybody's renewals may have stood still.
-    if (this.#inTouchSince === undefined || now - this.#askedAt > times.leaseMs / 2 + times.renewMs)
+    const ahead = Number(time) - now;
+    // An answer that was long in coming is a break, too: everybody's renewals may have stood still. So is another time there: leases have ended that were just renewed.
+    const isLate = now - this.#askedAt > times.leaseMs / 2 + times.renewMs;
+    if (this.#inTouchSince === undefined || isLate || Math.abs(ahead - this.#ahead) > times.renewMs)
       this.#inTouchSince = now;
     this.#askedAt = askedAt;
+    this.#ahead = ahead;
     const wasForgotten = this.#isListed && Number(isNew) === 1;
     this.#isListed = true;
     if (String(version) !== this.#version) this.#learn(owners.map(String));
