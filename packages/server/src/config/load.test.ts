@@ -223,6 +223,7 @@ describe("faults", () => {
     expect(paths(["--body-bytes-max", "2048"])).toEqual(["publicationBytesMax"]);
     expect(paths(["--message-bytes-max", "2000000"])).toEqual(["messageBytesMax"]);
     expect(paths(["--publication-bytes-max", "2000000"])).toEqual(["publicationBytesMax"]);
+    expect(paths(["--redis-prefix", "a{}"])).toEqual(["redisPrefix"]);
     const key = { name: "a", key: "0123456789", scopes: ["read"] };
     expect(paths(["--api-keys", JSON.stringify([key, key])])).toEqual(["apiKeys[1].name", "apiKeys[1].key"]);
     expect(paths(["--api-key", key.key, "--api-keys", JSON.stringify([key])])).toEqual(["apiKeys[0].key"]);

@@ -32,7 +32,7 @@ export const REDIS_OPTIONS = {
     option(
       text,
       "longwire",
-      "What every key and pub/sub channel begins with. Gateways with the same prefix serve the same channels.",
+      "What every key and pub/sub channel begins with, without braces. Gateways with the same prefix and database serve the same channels.",
     ),
   ),
   redisCa: atStart(

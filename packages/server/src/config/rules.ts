@@ -42,7 +42,8 @@ export function crossFaults(config: Config, sourceOf: (path: string) => string):
 }
 
 function redisFaults(config: Config, fault: (path: string, message: string) => void): void {
-  const { redisMode, redisUrls, redisDatabase } = config;
+  const { redisMode, redisUrls, redisDatabase, redisPrefix } = config;
+  if (/[{}]/.test(redisPrefix)) fault("redisPrefix", "has braces, which say on Redis Cluster what belongs together");
   if (redisMode === "single" && redisUrls.length > 1)
     fault("redisUrls", "names several servers, and redisMode is single; several need sentinel or cluster");
   if (redisMode === "cluster" && redisDatabase !== 0)

@@ -32,7 +32,8 @@ export interface ConnectedRedis {
 
 /** Resolves when Redis can be used and the other processes know of this one. Rejects with `StartupError`. */
 export async function connectRedisEngine(options: RedisOptions, clock: Clock, log: Logger): Promise<ConnectedRedis> {
-  const { caFile, times = LEASE_TIMES, ...rest } = options;
+  const { caFile, times = LEASE_TIMES, ...given } = options;
+  const rest = { ...given, prefix: prefixOf(given) };
   const link = await openLink({ settings: { ...rest, ca: readCa(caFile) }, clock, log });
   const peer = await joined(link, () => Peer.join({ link, prefix: rest.prefix, times, clock, log }));
   const leave = async (): Promise<void> => {
@@ -68,6 +69,11 @@ async function joined(link: Link, join: () => Promise<Peer>): Promise<Peer> {
     if (!(error instanceof ReplyError)) throw error;
     throw new StartupError(`Redis went away during the start: ${error.message}`, "start again when it is back");
   }
+}
+
+/** Pub/sub knows no databases: with the same prefix, gateways of two of them would hear each other's messages, and answer each other's questions. */
+function prefixOf({ prefix, database }: Pick<RedisOptions, "prefix" | "database">): string {
+  return database === 0 ? prefix : `${prefix}@${database}`;
 }
 
 function readCa(file: string | undefined): string | undefined {

@@ -124,12 +124,20 @@ describe("several processes", () => {
     for (const key of found) expect([key, Number(await redis.cli("PTTL", key)) > 0]).toEqual([key, true]);
   });
 
-  test("[RD-13] those with another prefix are not noticed", async () => {
+  test("[RD-13] those with another prefix, or in another database, are not noticed", async () => {
     const a = await openNode();
-    const b = await openNode({ prefix: `${prefix}-other` });
+    const others = [await openNode({ prefix: `${prefix}-other` }), await openNode({ database: 1 })];
+    for (const { engine } of others) await engine.broker.subscribe("a");
     await a.engine.presence.put("a", { session: "s1" });
-    expect(await b.engine.presence.count("a")).toEqual({ users: 0, sessions: 0 });
-    expect(b.engine.bus.peers()).toEqual([]);
+    await a.engine.broker.publish("a", { data: "1", keep: false });
+    expect(a.engine.bus.peers()).toEqual([]);
+    for (const { engine, sink } of others) {
+      expect(await engine.presence.count("a")).toEqual({ users: 0, sessions: 0 });
+      expect(engine.bus.peers()).toEqual([]);
+      // Behind whatever may have come.
+      await engine.broker.publish("a", { data: "2", keep: true });
+      expect([sink.events, sink.data]).toEqual([[], ["2"]]);
+    }
   });
 });
 
