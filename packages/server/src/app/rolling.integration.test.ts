@@ -115,6 +115,17 @@ describe("[WK-5] longwire reload", () => {
     rmSync(dirname(file), { recursive: true, force: true });
   }, 60_000);
 
+  test("[WK-10] takes over the log level of the supervisor, too", async () => {
+    const file = join(mkdtempSync(join(tmpdir(), "longwire-reload-")), "longwire.toml");
+    writeFileSync(file, 'logLevel = "info"\n');
+    await start({ config: file, "log-level": "" });
+    writeFileSync(file, 'logLevel = "error"\n');
+    expect(await reload()).toMatchObject({ status: 0 });
+    expect(await reload()).toMatchObject({ status: 0 });
+    expect(entriesOf(run.server, "replacing workers")).toHaveLength(1);
+    rmSync(dirname(file), { recursive: true, force: true });
+  }, 60_000);
+
   test("where a new worker does not become ready the old one stays, and the command says why", async () => {
     await start();
     const before = workersOf(run.server);

@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/failures.ts";
-import type { LogFormat, Logger } from "../base/log.ts";
+import type { LeveledLogger, LogFormat } from "../base/log.ts";
 import { changesOf } from "../config/changes.ts";
 import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../config/setting.ts";
@@ -57,7 +57,7 @@ export function workersOf({ workers }: Config): number {
 }
 
 /** Starts a gateway of several processes. Rejects with `StartupError` when it cannot start; then nothing is left running. */
-export async function startSupervisor(config: Config, launch: Launch, log: Logger): Promise<RunningSupervisor> {
+export async function startSupervisor(config: Config, launch: Launch, log: LeveledLogger): Promise<RunningSupervisor> {
   if (process.platform !== "linux") {
     throw new StartupError(`workers: several processes need Linux, not ${process.platform}`, "leave `workers` out");
   }
@@ -131,7 +131,7 @@ class Supervisor {
   constructor(
     private config: Config,
     private readonly launch: Launch,
-    private readonly log: Logger,
+    private readonly log: LeveledLogger,
     private readonly own: Belongings,
   ) {
     this.#tls = own.tls;
@@ -273,6 +273,7 @@ class Supervisor {
     this.config = config;
     this.#tls = tls;
     this.own.host.reload(settings);
+    this.log.setLevel(config.logLevel);
   }
 
   /** New workers may be told anything but what the supervisor has settled for them. */

@@ -158,7 +158,7 @@ export async function startServer(given: Flags = {}, log?: Logger): Promise<Test
     loadConfig({ argv: argumentsOf({ ...flags, ...more }), env: {}, cwd: dataDir }).config;
   const start = (more: Flags): Promise<RunningGateway | RunningSupervisor> => {
     const config = configOf(more);
-    const logged = log ?? createLogger(config.logLevel, "json");
+    const logged = log ? { ...log, setLevel: () => undefined } : createLogger(config.logLevel, "json");
     if (config.engine === "redis" && SUITE.nodes > 1) return startNodes(SUITE.nodes, config, logged);
     return config.workers === 1
       ? startGateway(config, logged)
