@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { brokerContract } from "../../../test/contracts/broker.ts";
 import { draftOf, type OpenEngine } from "../../../test/support/engine.ts";
+import { freePort } from "../../../test/support/free-port.ts";
 import { type BrokerNode, openNode, openNodeWith } from "../../../test/support/redis-broker.ts";
 import {
   type RedisCluster,
@@ -9,6 +10,7 @@ import {
   startRedisCluster,
   startSentinel,
 } from "../../../test/support/redis.ts";
+import { prepareRedis } from "../../../test/support/redis-server.ts";
 import { until } from "../../../test/support/redis-wait.ts";
 import type { Engine } from "../../ports/engine.ts";
 import { keyOf } from "./keys.ts";
@@ -165,6 +167,24 @@ test(
   },
   SLOW_MS,
 );
+
+test("[RD-4] a Sentinel that names a master of long ago: the others are asked, too", async () => {
+  const gone = prepareRedis("redis-sentinel", { config: [`sentinel monitor mymaster 127.0.0.1 ${freePort()} 3`] });
+  await gone.start();
+  const { urls, master, password } = sentinels;
+  const node = await openNode({ mode: "sentinel", urls: [gone.url, ...urls], master, password, prefix: "stale" });
+  // As long as it takes until Sentinels are listened to, and a second one where the first was the wrong one.
+  await Bun.sleep(3_000);
+  await until("it is kept", () =>
+    node.broker.publish("a", draftOf("x")).then(
+      () => true,
+      () => false,
+    ),
+  );
+  expect(node.log.lines.filter((line) => line.includes("another master")).length).toBeLessThanOrEqual(1);
+  await node.close();
+  await gone.stop();
+}, 60_000);
 
 test("[RD-9] Sentinels who know no such master", async () => {
   const { urls } = sentinels;

@@ -15,7 +15,7 @@ export class SentinelFinder implements Finder {
   #watching: Connection | undefined;
   #isOpening = false;
   #timer: Timer | undefined;
-  /** Where to begin to ask: behind one that did not answer. */
+  /** Where to begin to ask: behind one that did not answer, or whose master could not be used. */
   #turn = 0;
 
   constructor(
@@ -32,7 +32,10 @@ export class SentinelFinder implements Finder {
         const address = await this.#ask(connection).finally(() => connection.end());
         this.#last = address;
         const { user, password, database, ca } = this.settings;
-        return { ...address, user, password, database, ca, tls: this.#sentinel.tls };
+        const { tls } = this.#sentinel;
+        // Whoever asks again could not use that master: a Sentinel that is cut off from the others names the old one for ever.
+        this.#turn++;
+        return { ...address, user, password, database, ca, tls };
       } catch (error) {
         fault = error;
         this.#turn++;
@@ -104,7 +107,12 @@ export class SentinelFinder implements Finder {
     }
     this.#watching = connection;
     await connection.follow("SUBSCRIBE", SWITCHED);
-    if (this.#isElsewhere(await this.#ask(connection))) moved();
+    if (!this.#isElsewhere(await this.#ask(connection))) return;
+    // It, or the one that was asked before it, is behind the others: from now on another one is listened to.
+    this.#watching = undefined;
+    this.#turn++;
+    connection.end();
+    moved();
   }
 
   #isElsewhere({ host, port }: Address): boolean {
