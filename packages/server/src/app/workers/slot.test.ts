@@ -132,6 +132,18 @@ describe("a place whose worker is to be replaced", () => {
     expect(worker(0).told).toEqual(["let-go", "stop"]);
   });
 
+  test("[WK-12] and asked twice: one takes its place, or it goes all the same, and the log says why", async () => {
+    const { clock, worker, workers, errors, begin } = build();
+    await begin();
+    worker(0).leave();
+    worker(0).leave();
+    clock.advance(500);
+    expect(workers).toHaveLength(2);
+    await worker(1).end();
+    expect(worker(0).told).toEqual(["stop"]);
+    expect(errors).toEqual([{ worker: 1, reason: "it has ended" }]);
+  });
+
   test("[WK-6] while the server stops: nobody is put there any more", async () => {
     const { worker, workers, slot, begin } = build();
     await begin();

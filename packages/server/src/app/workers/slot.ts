@@ -43,6 +43,8 @@ export class Slot {
   #current: WorkerProcess | undefined;
   readonly #pauses = new Pauses();
   #waiting: Timer | undefined;
+  /** The one that was asked to leave last: asked again, it is still to be replaced once. */
+  #leaving: WorkerProcess | undefined;
   /** How many are to take the place of the one that is there, and are not ready yet. */
   #comingCount = 0;
   /** Before, a worker that ends is the end of the start. */
@@ -136,12 +138,18 @@ export class Slot {
 
   /** As in a rolling restart, but of this place alone. */
   #left(worker: WorkerProcess): void {
+    if (worker === this.#leaving) return;
+    this.#leaving = worker;
     this.parts.clock.after(LEAVING_MS, () => {
       if (this.#isClosed || worker !== this.#current) return;
       void this.replace().then(
         (before) => retire(before === undefined ? [] : [before], this.parts.clock),
-        // It stops all the same, and is replaced when it is gone.
-        () => worker.stop(),
+        (error: unknown) => {
+          // It stops all the same, and is replaced when it is gone.
+          const reason = error instanceof Error ? error.message : String(error);
+          this.parts.log.error("worker goes before another is in its place", { worker: this.number, reason });
+          worker.stop();
+        },
       );
     });
   }
