@@ -133,6 +133,7 @@ async function weather(run: Run, swarm: Swarm, connectionsBefore: number): Promi
   const times = scenario.times[size.isShort ? 0 : 1] || 1;
   const leaving = Math.ceil((size.clients * LEAVING_PERCENT) / 100 / times);
   for (let time = 0; time < times; time++) {
+    if (time > 0) await scenario.mend?.(system);
     await swarm.leave(leaving);
     await scenario.strike(system, random);
     await Bun.sleep(size.calmMs);

@@ -119,8 +119,8 @@ export function startProxy(target: number | readonly (number | Target)[], port =
       const pair = server.data;
       pair.toServer.to = server;
       pair.toClient.from = server;
-      if (!pairs.has(pair)) end(pair);
-      else if (weather.stalled.has("toClient")) server.pause();
+      if (!pairs.has(pair)) return end(pair);
+      if (weather.stalled.has("toClient")) server.pause();
       pass(pair, "toServer");
     },
     data: (server: Socket<Pair>, data: Uint8Array) => pass(server.data, "toClient", data),

@@ -144,6 +144,16 @@ export class Peer {
     }
   }
 
+  /** A part of its opening. If that fails nobody gets hold of it, and it must not stay connected. */
+  async opening(part: Promise<void>): Promise<void> {
+    try {
+      await part;
+    } catch (error) {
+      this.drop();
+      throw error;
+    }
+  }
+
   untilEnded(): Promise<void> {
     return this.until("the end", () => this.isEnded);
   }

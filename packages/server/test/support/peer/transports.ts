@@ -95,10 +95,10 @@ function twoWay(
       const greeting = hello(target, wishes);
       if (greeting === "") resolve();
       else link.send(greeting);
-      await Promise.race([opened, peer.untilEnded()]);
+      await peer.opening(Promise.race([opened, peer.untilEnded()]));
       const commands = commandsOf(wishes);
       for (const command of commands) link.send(encode(JSON.stringify(command)));
-      await peer.until("all replies", () => peer.isEnded || idsOf(peer) >= commands.length);
+      await peer.opening(peer.until("all replies", () => peer.isEnded || idsOf(peer) >= commands.length));
       const [first] = peer.frames;
       if (first?.type === "error") peer.refused = first.code;
       return peer;
@@ -257,14 +257,12 @@ export function oneWay(
       const link: Link = await Link.open(portOf(target), reader, ended, target.ca);
       peer.uses(link);
       link.send(requestText(target, requestFor(wishes), wishes));
-      await Promise.race([begun, peer.untilEnded()]);
+      await peer.opening(Promise.race([begun, peer.untilEnded()]));
       // What the answer begins with is on its way: it was there before the status was.
       if (peer.refused === undefined) {
         const wanted = asked.subscribe?.length ?? 0;
-        await peer.until(
-          "the beginning",
-          () => peer.isEnded || answeredOf(peer) >= wanted || (!can.frames && isQuiet(wishes)),
-        );
+        const isBegun = (): boolean => answeredOf(peer) >= wanted || (!can.frames && isQuiet(wishes));
+        await peer.opening(peer.until("the beginning", () => peer.isEnded || isBegun()));
       }
       return peer;
     },
@@ -402,7 +400,7 @@ function polling(
       peer.uses(link);
       // The first is answered at once: then everything is subscribed.
       ask("0");
-      await Promise.race([begun, peer.untilEnded()]);
+      await peer.opening(Promise.race([begun, peer.untilEnded()]));
       return peer;
     },
     say: sayBySend,
