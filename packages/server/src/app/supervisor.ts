@@ -290,6 +290,7 @@ class Supervisor {
     const { leaveSeconds, drainSeconds } = this.config;
     this.log.info("stopping", { workers: this.#slots.length, leaveSeconds, drainSeconds });
     const late = systemClock.after((leaveSeconds + drainSeconds) * 1000 + STOP_MS, () => {
+      this.log.error("workers do not stop in time, and are killed", { workers: this.#workers().length });
       for (const worker of this.#workers()) worker.kill("it does not stop");
     });
     for (const worker of this.#workers()) worker.stop();

@@ -27,9 +27,9 @@ class FakeWorker {
     await settled();
   }
 
-  async end(livedMs = 0): Promise<void> {
+  async end(livedMs = 0, how = "SIGKILL"): Promise<void> {
     this.#ready.reject(new StartupError("it has ended", ""));
-    this.#ended.resolve({ how: "SIGKILL", reason: undefined, livedMs });
+    this.#ended.resolve({ how, reason: undefined, livedMs });
     await settled();
   }
 
@@ -141,7 +141,20 @@ describe("a place whose worker is to be replaced", () => {
     expect(workers).toHaveLength(2);
     await worker(1).end();
     expect(worker(0).told).toEqual(["stop"]);
-    expect(errors).toEqual([{ worker: 1, reason: "it has ended" }]);
+    expect(errors).toContainEqual({ worker: 1, reason: "it has ended" });
+  });
+
+  test("[WK-3] and dies with its last clients: the log says so, and nobody takes its place once more", async () => {
+    const { worker, workers, errors, slot, begin } = build();
+    await begin();
+    for (const [index, how] of ["SIGKILL", "exit code 0"].entries()) {
+      const replaced = slot.replace();
+      await worker(index + 1).becomeReady();
+      await replaced;
+      await worker(index).end(60_000, how);
+    }
+    expect(errors).toEqual([expect.objectContaining({ pid: 0, how: "SIGKILL", replacedInMs: undefined })]);
+    expect(workers).toHaveLength(3);
   });
 
   test("[WK-6] while the server stops: nobody is put there any more", async () => {

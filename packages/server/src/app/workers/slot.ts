@@ -8,7 +8,7 @@ import type { Logger } from "../../base/log.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Capacity } from "../capacity.ts";
 import { Pauses } from "./pauses.ts";
-import type { Ending, WorkerProcess } from "./worker-process.ts";
+import { type Ending, GOOD_END, type WorkerProcess } from "./worker-process.ts";
 
 export interface SlotParts {
   readonly number: number;
@@ -108,9 +108,16 @@ export class Slot {
   #ended(worker: WorkerProcess, ending: Ending): void {
     this.#workers.delete(worker);
     if (this.#isClosed) this.#shutIfEmpty();
-    if (!this.#isUp || this.#isClosed || worker !== this.#current) return;
-    this.#current = undefined;
-    this.#refillAfter(ending, worker.pid);
+    if (!this.#isUp || this.#isClosed) return;
+    if (worker === this.#current) {
+      this.#current = undefined;
+      this.#refillAfter(ending, worker.pid);
+    } else if (ending.how !== GOOD_END) this.#tellDeath(ending, worker.pid);
+  }
+
+  #tellDeath({ how, reason, livedMs }: Ending, pid?: number, replacedInMs?: number): void {
+    const { number: worker } = this;
+    this.parts.log.error("worker died", { worker, pid, how, reason, livedMs: Math.round(livedMs), replacedInMs });
   }
 
   /** While the others still have clients nobody waits here: a worker that ended without a word, or was never up, has not shut the socket. */
@@ -118,13 +125,12 @@ export class Slot {
     if (this.#workers.size === 0) this.parts.shut();
   }
 
-  #refillAfter({ how, reason, livedMs }: Ending, pid?: number): void {
-    const { ms: replacedInMs, isLong } = this.#pauses.next(livedMs);
-    const { number: worker } = this;
-    this.parts.log.error("worker died", { worker, pid, how, reason, livedMs: Math.round(livedMs), replacedInMs });
+  #refillAfter(ending: Ending, pid?: number): void {
+    const { ms, isLong } = this.#pauses.next(ending.livedMs);
+    this.#tellDeath(ending, pid, ms);
     // Whoever is coming listens on this socket, or is about to.
     if (isLong && this.#comingCount === 0) this.parts.shut();
-    this.#waiting = this.parts.clock.after(replacedInMs, () => this.#refill());
+    this.#waiting = this.parts.clock.after(ms, () => this.#refill());
   }
 
   #refill(): void {

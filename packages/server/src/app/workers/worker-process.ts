@@ -35,6 +35,9 @@ export interface WorkerParts {
  */
 const NO_ORPHANS = "BUN_FEATURE_FLAG_NO_ORPHANS";
 
+/** Of one that was told to end. */
+export const GOOD_END = "exit code 0";
+
 export interface Ending {
   /** How, in words for the log: `exit code 1`, `SIGKILL`. */
   readonly how: string;
