@@ -91,6 +91,9 @@ test("[RD-3] the message has come, the answer has not: that is answer enough", a
 
 test("[RD-3] never arrived: it is stored when Redis is back, by many in the order in which they were called", async () => {
   await node.broker.publish("a", draftOf("first"));
+  // Fences of others, one of which has been needed long ago.
+  const { meta } = channelKeys(prefix, "a");
+  await redis.cli("HSET", meta, "fgone", "128 1000", "fother", `128 ${(await redis.cli("TIME")).split("\n")[0]}000`);
   proxy.swallow("requests");
   const published = Array.from({ length: 50 }, (_, number) => node.broker.publish("a", draftOf(`${number}`)));
   await Bun.sleep(20);
@@ -98,6 +101,7 @@ test("[RD-3] never arrived: it is stored when Redis is back, by many in the orde
   const offsets = (await Promise.all(published)).map(({ offset }) => offset);
   expect(offsets).toEqual(Array.from({ length: 50 }, (_, number) => number + 2));
   expect(await kept("a")).toEqual(['"first"', ...Array.from({ length: 50 }, (_, number) => `"${number}"`)]);
+  expect([await redis.cli("HEXISTS", meta, "fgone"), await redis.cli("HEXISTS", meta, "fother")]).toEqual(["0", "1"]);
 });
 
 test("[RD-3] arrives after it has been sent again: the late one is refused", async () => {

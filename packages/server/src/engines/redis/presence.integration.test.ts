@@ -4,7 +4,9 @@ import { type NodeOptions, openRedisNode, type RedisNode } from "../../../test/s
 import { until } from "../../../test/support/redis-wait.ts";
 import { type RedisServer, startRedis } from "../../../test/support/redis.ts";
 import { ReplyError } from "../../base/failures.ts";
+import type { EngineSettings } from "../../ports/engine.ts";
 import type { Answering } from "../../ports/node-bus.ts";
+import { keyOf } from "./keys.ts";
 
 const SLOW_MS = 30_000;
 
@@ -26,9 +28,9 @@ afterEach(async () => {
   count++;
 });
 
-async function openNode(changed: Partial<NodeOptions> = {}): Promise<RedisNode> {
+async function openNode(changed: Partial<NodeOptions> = {}, engine: Partial<EngineSettings> = {}): Promise<RedisNode> {
   prefix = `presence${count}`;
-  const node = await openRedisNode({ urls: [redis.url], prefix, ...changed });
+  const node = await openRedisNode({ urls: [redis.url], prefix, ...changed }, engine);
   opened.push(node);
   return node;
 }
@@ -122,6 +124,26 @@ describe("several processes", () => {
     const found = await keys();
     expect(found.length).toBeGreaterThan(5);
     for (const key of found) expect([key, Number(await redis.cli("PTTL", key)) > 0]).toEqual([key, true]);
+  });
+
+  // They were fields of a numbering that its publications keep alive: one for everybody who had ever been there.
+  test("[RD-7] positions that are not used any more go, also where their channel goes on", async () => {
+    const positionTtlMs = 150;
+    const { engine } = await openNode({}, { positionTtlMs });
+    const meta = keyOf(prefix, "m", "a");
+    for (let number = 0; number < 50; number++) {
+      await engine.state.acknowledge("a", `user${number}`, { epoch: "e", offset: 1 });
+      await engine.state.acknowledge("a", `user${number},phone`, { epoch: "e", offset: 1 });
+    }
+    let offset = 1;
+    await until("they are gone", async () => {
+      offset++;
+      await engine.state.acknowledge("a", "bob", { epoch: "e", offset });
+      await engine.state.acknowledge("a", "bob,phone", { epoch: "e", offset });
+      return (await redis.cli("HLEN", meta)) === "2";
+    });
+    expect(await engine.state.position("a", "bob")).toEqual({ epoch: "e", offset });
+    expect(await engine.state.position("a", "bob,phone")).toEqual({ epoch: "e", offset });
   });
 
   test("[RD-13] those with another prefix, or in another database, are not noticed", async () => {

@@ -121,7 +121,7 @@ local function followers()
 end
 
 local epoch, top, before, stored, fence = numberingOf(meta, origin, master, now, positionTtl, fresh, 'f' .. publisher)
-if fence and tonumber(fence) >= sequence then return {'fenced'} end
+if fence and tonumber(string.match(fence, '^%d+')) >= sequence then return {'fenced'} end
 
 -- Of a publication that is sent again: its offset; else nothing, and whether it has surely not been stored.
 local function search()
@@ -190,6 +190,15 @@ local function renewName()
   if redis.call('EXISTS', names) == 0 then enterName() else outlive(names, life) end
 end
 
+-- What was in the buffers of a broken connection comes within a day or never: with each fence some old ones of others go.
+local function setFence()
+  redis.call('HSET', meta, 'f' .. publisher, sequence .. ' ' .. now)
+  for _, field in ipairs(redis.call('HRANDFIELD', meta, 4)) do
+    local setAt = string.sub(field, 1, 1) == 'f' and string.match(redis.call('HGET', meta, field), ' (%d+)$')
+    if setAt and tonumber(setAt) < now - 86400000 then redis.call('HDEL', meta, field) end
+  end
+end
+
 local body = now .. ' ' .. tail
 local offset = 0
 if keep then
@@ -209,7 +218,7 @@ if keep then
     if before then redis.call('HSET', meta, 'b', before) end
     enterName()
   end
-  if age then redis.call('HSET', meta, 'f' .. publisher, sequence) end
+  if age then setFence() end
   redis.call('PEXPIRE', meta, life)
   top = offset
 elseif stored then

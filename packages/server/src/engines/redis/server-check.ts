@@ -14,7 +14,7 @@ local key, publish = KEYS[1], ARGV[1]
 local hash, list, set, sorted = key .. ':h', key .. ':l', key .. ':u', key .. ':z'
 local commands = {
   {'SET', key, '1', 'PX', '1000'}, {'GET', key}, {'INCR', key}, {'PEXPIRE', key, '1000'}, {'PTTL', key}, {'EXISTS', key}, {'DEL', key}, {'UNLINK', key},
-  {'HSET', hash, 'a', '1'}, {'HGET', hash, 'a'}, {'HMGET', hash, 'a', 'b'}, {'HGETALL', hash}, {'HLEN', hash}, {'HINCRBY', hash, 'a', '1'}, {'HDEL', hash, 'a'},
+  {'HSET', hash, 'a', '1'}, {'HGET', hash, 'a'}, {'HMGET', hash, 'a', 'b'}, {'HGETALL', hash}, {'HLEN', hash}, {'HINCRBY', hash, 'a', '1'}, {'HRANDFIELD', hash, '1'}, {'HDEL', hash, 'a'},
   {'RPUSH', list, 'a'}, {'LLEN', list}, {'LINDEX', list, '0'}, {'LRANGE', list, '0', '1'}, {'LTRIM', list, '1', '-1'},
   {'SADD', set, 'a'}, {'SRANDMEMBER', set, '1'}, {'SSCAN', set, '0'}, {'SREM', set, 'a'},
   {'ZADD', sorted, '0', 'a'}, {'ZRANGEBYLEX', sorted, '-', '+', 'LIMIT', '0', '1'}, {'ZRANGEBYSCORE', sorted, '-inf', '+inf', 'LIMIT', '0', '1'},

@@ -45,24 +45,34 @@ return text
 
 /**
  * Moves a position forwards. Positions are fields of the numbering (`{bNN}:m:<channel>`, see `scripts.ts`), so they are forgotten with it:
- * `u<user>`, and `d<user>` for the user's devices, the one moved longest ago first; a line for each: epoch, offset, device.
+ * `u<user>`, and `d<user>` for the user's devices, the one moved longest ago first; a line for each: epoch, offset, when it was used, device.
+ *
+ * A numbering that is in use for years has had many users: with each position that is moved, two others are looked at, and go if they have not been used
+ * for long.
  */
 export const ACKNOWLEDGE = scriptOf(`
 local meta, field, device, epoch, offset = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local life, most = tonumber(ARGV[5]), tonumber(ARGV[6])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lines = {}
 local heldEpoch, heldOffset
 for line in string.gmatch(redis.call('HGET', meta, field) or '', '[^\\n]+') do
-  local itsEpoch, itsOffset, itsDevice = string.match(line, '^(%S+) (%d+) (.*)$')
+  local itsEpoch, itsOffset, itsDevice = string.match(line, '^(%S+) (%d+) %d+ (.*)$')
   if itsDevice == device then heldEpoch, heldOffset = itsEpoch, itsOffset
   else lines[#lines + 1] = line end
 end
 local isBehind = heldEpoch == epoch and tonumber(heldOffset) >= tonumber(offset)
 if not isBehind then
   heldEpoch, heldOffset = epoch, offset
-  lines[#lines + 1] = epoch .. ' ' .. offset .. ' ' .. device
+  lines[#lines + 1] = epoch .. ' ' .. offset .. ' ' .. string.format('%.0f', now) .. ' ' .. device
   if #lines > most then table.remove(lines, 1) end
   redis.call('HSET', meta, field, table.concat(lines, '\\n'))
+  for _, other in ipairs(redis.call('HRANDFIELD', meta, 2)) do
+    local last = string.match(other, '^[ud]') and string.match(redis.call('HGET', meta, other), '([^\\n]*)$')
+    local usedAt = last and tonumber(string.match(last, '^%S+ %d+ (%d+) '))
+    if usedAt and usedAt < now - life then redis.call('HDEL', meta, other) end
+  end
 end
 redis.call('PEXPIRE', meta, math.max(life, redis.call('PTTL', meta)))
 return {heldEpoch, heldOffset}

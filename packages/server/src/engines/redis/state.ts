@@ -61,7 +61,7 @@ export class RedisState implements StateStore {
     const meta = this.#metaOf(channel);
     const text = await orUnavailable(this.link.call(meta, ["HGET", meta, field]));
     for (const line of typeof text === "string" ? text.split("\n") : []) {
-      const [epoch = "", offset = "", ...rest] = line.split(" ");
+      const [epoch = "", offset = "", , ...rest] = line.split(" ");
       if (rest.join(" ") === device) return { epoch, offset: Number(offset) };
     }
     return undefined;
