@@ -1,5 +1,5 @@
 /** A folder that only this user can look into, for the supervisor's sockets. */
-import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -26,10 +26,7 @@ export function makePrivateFolder(clock: Pick<Clock, "now">): PrivateFolder {
   const prefix = Buffer.byteLength(own) + 6 <= FOLDER_BYTES_MAX ? own : `/tmp/${PREFIX}`;
   try {
     removeLeft(dirname(prefix), clock.now());
-    // mkdtemp adds six characters, and lets nobody else in.
-    const path = mkdtempSync(prefix);
-    const lock = openSync(join(path, LOCK), "w", 0o600);
-    lockFile(lock);
+    const { path, lock } = makeLocked(prefix);
     return {
       path,
       remove() {
@@ -44,22 +41,33 @@ export function makePrivateFolder(clock: Pick<Clock, "now">): PrivateFolder {
   }
 }
 
+/** Another supervisor that starts may take it for one that was left behind, before it is locked: then there is another. */
+function makeLocked(prefix: string): { readonly path: string; readonly lock: number } {
+  // mkdtemp adds six characters, and lets nobody else in.
+  const path = mkdtempSync(prefix);
+  const lock = openSync(join(path, LOCK), "w", 0o600);
+  if (lockFile(lock) && existsSync(join(path, LOCK))) return { path, lock };
+  closeSync(lock);
+  return makeLocked(prefix);
+}
+
 /** What supervisors that were killed have left. */
 function removeLeft(folder: string, now: number): void {
   for (const name of readdirSync(folder)) {
-    const path = join(folder, name);
-    if (name.startsWith(PREFIX) && isLeft(path, now)) rmSync(path, { recursive: true, force: true });
+    if (name.startsWith(PREFIX)) removeIfLeft(join(folder, name), now);
   }
 }
 
-function isLeft(path: string, now: number): boolean {
+function removeIfLeft(path: string, now: number): void {
   let lock: number | undefined;
   try {
     lock = openSync(join(path, LOCK), "r");
-    return lockFile(lock);
+    // Held until it is gone: whoever has just made it is to see that.
+    if (lockFile(lock)) rmSync(path, { recursive: true, force: true });
   } catch (error) {
     // Another user's is not ours to look into.
-    return (error as NodeJS.ErrnoException).code === "ENOENT" && (ageOf(path, now) ?? 0) > NEW_MS;
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || (ageOf(path, now) ?? 0) <= NEW_MS) return;
+    rmSync(path, { recursive: true, force: true });
   } finally {
     if (lock !== undefined) closeSync(lock);
   }
