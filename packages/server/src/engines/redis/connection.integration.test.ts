@@ -34,7 +34,7 @@ async function scripted(events: { unfollowed?: (channel: string) => void } = {})
   return {
     connection,
     say: (text: string) => socket.write(text),
-    close() {
+    close: () => {
       connection.end();
       socket.destroy();
       server.close();

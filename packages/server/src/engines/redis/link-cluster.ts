@@ -16,6 +16,8 @@ const SLOTS = 16_384;
 /** Ticks between looks at where the slots are, while all is well. */
 const LOOK_TICKS = 5;
 const ASK_MS = 1_000;
+/** How long after a refusal it is tried to follow again. */
+const AGAIN_MS = 500;
 
 const NO_SLOTS = new LinkFault(
   "a part of the Redis Cluster has no master",
@@ -101,8 +103,8 @@ export class ClusterLink extends LinkCore {
     // A Cluster that does not say where means: here, on that port.
     if (host !== "") {
       const master = this.#master({ host, port });
-      const moved = new Map<number, Master>([[slot, master]]);
-      this.#assign(moved);
+      // Once, and not for each call that was redirected: all that is followed is gone through.
+      if (this.#slots[slot] !== master) this.#assign(new Map([[slot, master]]));
     }
     void this.#look();
   }
@@ -211,16 +213,27 @@ export class ClusterLink extends LinkCore {
     for (const [master, names] of channels) if (master !== undefined) this.#followThere(master, names);
   }
 
-  #followThere({ node }: Master, channels: readonly string[]): void {
-    const { connection } = node;
+  #followThere(master: Master, channels: readonly string[]): void {
+    const { connection } = master.node;
     if (connection === undefined) return;
-    this.followAgain(connection, channels).then(
-      () => {
-        if (node.connection === connection) this.tellReturn();
-      },
-      // Redirected: the slots have moved since they were looked up. Else the connection is gone, and comes back.
-      () => void this.#look(),
+    const refused: string[] = [];
+    const following = channels.map((channel) =>
+      this.followAt(connection, channel).catch(() => void refused.push(channel)),
     );
+    void Promise.all(following).then(async () => {
+      // It comes back, and follows all then.
+      if (master.node.connection !== connection) return;
+      this.tellReturn();
+      if (refused.length === 0) return;
+      // Redirected: the slots have moved since they were looked up. Or it is a state that passes, where nobody else would ask again.
+      await this.#look();
+      this.clock.after(AGAIN_MS, () => {
+        const left = refused.filter(
+          (channel) => this.followed.has(channel) && this.nodeOf(this.slotOf(channel)) === master.node,
+        );
+        if (left.length > 0) this.#followThere(master, left);
+      });
+    });
   }
 
   #master(address: Address): Master {

@@ -135,11 +135,6 @@ export abstract class LinkCore implements Link, Route {
     this.#returned.push(listener);
   }
 
-  /** Follows again what belongs there. All in one turn: calls are behind it. */
-  protected async followAgain(connection: Connection, channels: readonly string[]): Promise<void> {
-    await Promise.all(channels.map((channel) => this.followAt(connection, channel)));
-  }
-
   protected tellReturn(): void {
     this.tell();
     if (this.closed) return;

@@ -76,7 +76,7 @@ export class SingleLink extends LinkCore {
     const { connection } = this.#node;
     if (connection === undefined) return;
     // Sent ahead of all calls, so what they are told of is not missed.
-    const following = this.followAgain(connection, [...this.followed.keys()]);
+    const following = Promise.all(Array.from(this.followed.keys(), (channel) => this.followAt(connection, channel)));
     this.#change(undefined);
     following.then(
       () => {

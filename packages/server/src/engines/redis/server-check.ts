@@ -26,6 +26,9 @@ for _, command in ipairs(commands) do
   if type(answer) == 'table' and answer.err then return {command[1], answer.err} end
 end
 redis.call('DEL', key, hash, list, set, sorted)
+if not string.match(redis.call('INFO', 'replication'), 'master_replid:%x+') then
+  return {'INFO', 'it does not say master_replid, by which another master is known'}
+end
 return false
 `);
 
