@@ -149,7 +149,7 @@ const NODES: readonly Scenario[] = [
     name: "connections dropped by the balancer",
     system: "redis",
     loses: "never",
-    times: [12, 100],
+    times: [12, 40],
     async strike({ balancers }, random) {
       for (const balancer of balancers) balancer.cut(0.1, () => random.below(1000) / 1000);
       await Bun.sleep(200);
