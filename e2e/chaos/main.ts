@@ -1,7 +1,10 @@
 /**
  * `npm run chaos`: all storms, in full; `-- --short`: smaller and quicker; further words choose storms by what is in their names or systems.
- * Prints a table, and ends with 1 where something promised was broken. LONGWIRE_SEED=... repeats a run.
+ * Prints a table, and ends with 1 where something promised was broken. LONGWIRE_SEED=... repeats a run. `--docs` puts the table into
+ * docs/reliability.md.
  */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { SCENARIOS, type Scenario } from "./scenarios.ts";
 import { FULL, type Outcome, runStorm, SHORT } from "./storm.ts";
 import { stopSystems } from "./systems.ts";
@@ -9,6 +12,8 @@ import { tableOf } from "./table.ts";
 
 /** Shown of a storm that broke something. */
 const REMARKS = 20;
+
+const PAGE = join(import.meta.dir, "../../docs/reliability.md");
 
 const args = process.argv.slice(2);
 const size = args.includes("--short") ? SHORT : FULL;
@@ -45,4 +50,14 @@ for (const scenario of SCENARIOS.filter(isWanted)) {
   say(`  ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
 }
 say(`\n${tableOf(outcomes)}\n\nseed ${seed}`);
+if (args.includes("--docs")) {
+  const { channels, perSecond, clients, isShort } = size;
+  const command = `LONGWIRE_SEED=${seed} npm run chaos${isShort ? " -- --short" : ""}`;
+  const introduction = `\`${command}\`: ${perSecond} publications/s to ${channels} channels, ${clients} clients; clients, nodes and Redis on the same machine.`;
+  const text = `<!-- chaos -->\n\n${introduction}\n\n${tableOf(outcomes)}\n\n<!-- /chaos -->`;
+  writeFileSync(
+    PAGE,
+    readFileSync(PAGE, "utf8").replace(/<!-- chaos -->.*<!-- \/chaos -->/s, () => text),
+  );
+}
 process.exit(isBroken ? 1 : 0);

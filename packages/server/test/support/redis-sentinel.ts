@@ -1,5 +1,5 @@
 /**
- * A master, two replicas and three Sentinels, which notice a dead master within a second:
+ * A master, two replicas and three Sentinels, which notice a dead master within two seconds:
  *
  *     const sentinels = await startSentinel({ appendonly: "everysec" });
  *     openEngine({ redisMode: "sentinel", redisUrls: sentinels.urls, redisMaster: sentinels.master, redisPassword: sentinels.password });
@@ -17,8 +17,9 @@ import { until } from "./redis-wait.ts";
 
 const MASTER = "mymaster";
 const QUORUM = 2;
-const DOWN_AFTER_MS = 800;
-const FAILOVER_MS = 4000;
+/** A machine that is busy with the tests must not look like a dead one: masters would change for nothing. */
+const DOWN_AFTER_MS = 2000;
+const FAILOVER_MS = 6000;
 const SECRET = "behind-the-scenes";
 const INSIDERS = ["insider-replica", "insider-sentinel"] as const;
 
