@@ -354,11 +354,14 @@ test("what a newer version says on a channel is passed over", async () => {
   const node = await openNode({ urls: [redis.url], prefix: "newer" });
   await node.broker.subscribe("a");
   const { messages } = channelKeys("newer", "a");
+  const { connections } = node.link;
   await redis.cli("PUBLISH", messages, "?something new");
+  await redis.cli("PUBLISH", messages, "jno JSON");
   await redis.cli("PUBLISH", messages, `j${JSON.stringify({ session: "s", user: "bob" })}`);
   await until("it has come", () => Promise.resolve(node.sink.events.length === 1));
   expect(node.sink.events).toEqual([{ type: "join", channel: "a", member: { session: "s", user: "bob" } }]);
   expect(node.sink.delivered).toEqual([]);
+  expect(node.link.connections).toEqual(connections);
   await node.close();
 });
 

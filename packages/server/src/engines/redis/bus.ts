@@ -4,11 +4,12 @@
  * Questions to one peer and to all may come by two channels; both have the same tag, so they are handed on by one server and one connection, in
  * the order in which they were asked.
  */
-import { ERRORS, type ErrorName, type Json } from "@longwire/protocol";
+import type { Json } from "@longwire/protocol";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { ReplyError } from "../../base/failures.ts";
 import type { Logger } from "../../base/log.ts";
 import { type Answering, type Answers, ASK_MS, type NodeBus } from "../../ports/node-bus.ts";
+import { errorOf, errorText } from "../reply-error.ts";
 import { knownFailure } from "./answers.ts";
 import { cutFrame, type Frame, FrameParts, TEXT_LENGTH_MAX } from "./bus-frames.ts";
 import { busKey } from "./lease.ts";
@@ -31,13 +32,6 @@ interface Asked {
   readonly answers: { readonly peer: string; readonly answer: Json }[];
   refusal: ReplyError | undefined;
   readonly done: () => void;
-}
-
-interface Refusal {
-  readonly error: ErrorName;
-  readonly detail?: string;
-  readonly retryMs?: number;
-  readonly path?: string;
 }
 
 export class RedisBus implements NodeBus {
@@ -147,7 +141,7 @@ export class RedisBus implements NodeBus {
     const asked = this.#asked.get(number);
     if (asked === undefined) return;
     if (kind === "a") asked.answers.push({ peer: from, answer: JSON.parse(text) as Json });
-    else asked.refusal = refusalOf(text);
+    else asked.refusal = errorOf(JSON.parse(text));
     asked.open.delete(from);
     if (asked.open.size === 0) asked.done();
   }
@@ -161,7 +155,8 @@ export class RedisBus implements NodeBus {
       if (frame.text.length > TEXT_LENGTH_MAX) throw new ReplyError("tooLarge", "the answer of another process");
     } catch (error) {
       if (!(error instanceof ReplyError)) log.error("a question of another process failed", { error });
-      frame = { kind: "r", from: this.self, number, text: refusalText(error) };
+      const refusal = error instanceof ReplyError ? error : new ReplyError("unavailable");
+      frame = { kind: "r", from: this.self, number, text: errorText(refusal) };
     }
     this.#say(from, frame).catch((error: unknown) => {
       if (!(error instanceof ReplyError)) log.error("an answer to another process was not sent", { error });
@@ -174,22 +169,4 @@ export class RedisBus implements NodeBus {
     this.#all.forget(peer);
     for (const asked of this.#asked.values()) if (asked.open.delete(peer) && asked.open.size === 0) asked.done();
   }
-}
-
-function refusalText(error: unknown): string {
-  if (!(error instanceof ReplyError)) return JSON.stringify({ error: "unavailable" } satisfies Refusal);
-  const { error: name, message, retryMs, path } = error;
-  const { text } = ERRORS[name];
-  const refusal: Refusal = {
-    error: name,
-    ...(message.length > text.length && { detail: message.slice(text.length + 2) }),
-    ...(retryMs !== undefined && { retryMs }),
-    ...(path !== undefined && { path }),
-  };
-  return JSON.stringify(refusal);
-}
-
-function refusalOf(text: string): ReplyError {
-  const { error, detail, retryMs, path } = JSON.parse(text) as Refusal;
-  return new ReplyError(error, detail, retryMs, path);
 }

@@ -142,7 +142,12 @@ export abstract class LinkCore implements Link, Route {
   }
 
   protected heard(channel: string, message: Buffer): void {
-    this.followed.get(channel)?.(message);
+    try {
+      this.followed.get(channel)?.(message);
+    } catch (error) {
+      // Whatever somebody has published there: the connection, and what else is on it, has nothing to do with it.
+      this.log.error("a message of redis cannot be read", { channel, error });
+    }
   }
 
   get fault(): string | undefined {

@@ -3,7 +3,8 @@ import type { Json } from "@longwire/protocol";
 import { ReplyError } from "../../base/failures.ts";
 import type { Logger } from "../../base/log.ts";
 import type { Answering, Answers, NodeBus } from "../../ports/node-bus.ts";
-import { errorText, FROM_WORKER, jsonOf } from "./messages.ts";
+import { errorText } from "../reply-error.ts";
+import { FROM_WORKER, jsonOf } from "./messages.ts";
 import type { SupervisorLink } from "./supervisor-link.ts";
 
 export class RemoteBus implements NodeBus {

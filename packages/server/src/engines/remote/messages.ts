@@ -1,6 +1,5 @@
 /** What a worker and its supervisor say to each other, field by field. What is said often has fields, the rest carries JSON. */
-import { ERRORS, type ErrorName, type Json, type Member, type Position } from "@longwire/protocol";
-import { ReplyError } from "../../base/failures.ts";
+import type { Json, Member, Position } from "@longwire/protocol";
 import type { BrokerChannel, Draft, HistoryPage, HistoryQuery, Publication, Published } from "../../ports/broker.ts";
 import type { Engine } from "../../ports/engine.ts";
 import type { PresenceCount, PresenceList } from "../../ports/presence.ts";
@@ -171,30 +170,6 @@ export function readPage(reader: FrameReader): HistoryPage {
   const publications: Publication[] = [];
   for (let count = reader.count(); count > 0; count--) publications.push(readPublication(reader));
   return { top, reached, more, publications };
-}
-
-interface ErrorFields {
-  readonly error: ErrorName;
-  readonly detail?: string;
-  readonly retryMs?: number;
-  readonly path?: string;
-}
-
-export function errorText(failure: ReplyError): string {
-  const { error, message, retryMs, path } = failure;
-  const { text } = ERRORS[error];
-  const fields: ErrorFields = {
-    error,
-    ...(message.length > text.length && { detail: message.slice(text.length + 2) }),
-    ...(retryMs !== undefined && { retryMs }),
-    ...(path !== undefined && { path }),
-  };
-  return JSON.stringify(fields);
-}
-
-export function errorOf(text: string): ReplyError {
-  const { error, detail, retryMs, path } = parse(text) as ErrorFields;
-  return new ReplyError(error, detail, retryMs, path);
 }
 
 /** Whoever reads it takes the other side at its word, which is the same program. */

@@ -6,7 +6,8 @@ import type { Clock, Timer } from "../../base/clock.ts";
 import { ReplyError } from "../../base/failures.ts";
 import { ASK_MS } from "../../ports/node-bus.ts";
 import { type FrameReader, FrameWriter } from "./frames.ts";
-import { errorOf, FROM_WORKER, type Methods, readJson } from "./messages.ts";
+import { errorOf } from "../reply-error.ts";
+import { FROM_WORKER, jsonOf, type Methods, readJson } from "./messages.ts";
 import type { Wire } from "./wire.ts";
 
 /** What may wait for the supervisor; beyond it, what can be refused is. */
@@ -93,7 +94,7 @@ export class SupervisorLink {
   }
 
   failed(number: number, error: string): void {
-    this.#take(number)?.reject(errorOf(error));
+    this.#take(number)?.reject(errorOf(jsonOf(error)));
   }
 
   /** Ends what is asked of a peer. */

@@ -8,8 +8,8 @@ import type { Turn } from "../../base/turn.ts";
 import type { Engine } from "../../ports/engine.ts";
 import type { LocalPresence } from "../local-presence.ts";
 import { FrameFault, type FrameReader, FrameWriter } from "./frames.ts";
+import { errorText } from "../reply-error.ts";
 import {
-  errorText,
   FROM_SUPERVISOR,
   FROM_WORKER,
   jsonOf,
