@@ -91,6 +91,22 @@ test("joins and leaves of others are told, the own ones are not", async () => {
   expect(told.at(-2)).toBe("members Ada* Cy");
 });
 
+test("who comes and goes while the list is on its way is not forgotten by it", async () => {
+  const { rig, told } = await enter([]);
+  const list = rig.server.answers.presence;
+  rig.server.answers.presence = (...asked) => {
+    for (const [type, session, name] of [
+      ["join", "third", "Cy"],
+      ["leave", "other", "Bo"],
+    ] as const)
+      rig.server.last.send({ type, channel: "demo:lobby", member: { session, data: { name } } });
+    return list?.(...asked);
+  };
+  rig.server.last.send({ type: "subscribed", channel: "demo:lobby", epoch: "e", offset: 0, recovered: true });
+  await settle();
+  expect(told.at(-1)).toBe("members Ada* Cy");
+});
+
 test("an own message is pending, then sent or failed, and goes again under the same key", async () => {
   const { rig, room, told } = await enter([]);
   rig.server.answers.publish = ({ id }) => ({ type: "error", id, code: 201, message: "not now" });

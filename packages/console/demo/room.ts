@@ -46,6 +46,8 @@ export class Room {
   readonly #events: RoomEvents;
   readonly #off: (() => void)[];
   readonly #members = new Map<string, string>();
+  /** For each list that was asked for, who has come and gone since: answer and events may come by two connections, one ahead of the other. */
+  readonly #listings = new Set<Map<string, string | undefined>>();
   #loaded = false;
   #loading = false;
   #closed = false;
@@ -170,26 +172,38 @@ export class Room {
   }
 
   async #listMembers(): Promise<void> {
+    const changes = new Map<string, string | undefined>();
+    this.#listings.add(changes);
     try {
       const { members } = await this.#channel.presence();
       this.#members.clear();
       for (const member of members) this.#members.set(member.session, nameOf(member));
+      for (const [session, name] of changes) this.#change(session, name);
       this.#tellMembers();
     } catch (error) {
       // The next `subscribed` asks again.
       if (!(error instanceof LongwireError)) throw error;
+    } finally {
+      this.#listings.delete(changes);
     }
+  }
+
+  /** undefined: not there any more. */
+  #change(session: string, name: string | undefined): void {
+    if (name === undefined) this.#members.delete(session);
+    else this.#members.set(session, name);
+    for (const changes of this.#listings) changes.set(session, name);
   }
 
   #join(member: Member): void {
     const isNew = !this.#members.has(member.session);
-    this.#members.set(member.session, nameOf(member));
+    this.#change(member.session, nameOf(member));
     this.#tellMembers();
     if (isNew && member.session !== this.#session) this.#events.joined(nameOf(member));
   }
 
   #leave(member: Member): void {
-    this.#members.delete(member.session);
+    this.#change(member.session, undefined);
     this.#tellMembers();
     if (member.session !== this.#session) this.#events.left(nameOf(member));
   }
