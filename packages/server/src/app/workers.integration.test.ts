@@ -71,6 +71,11 @@ describe("[WK-1] two workers", () => {
     expect(new Set(seen)).toEqual(new Set(["connected"]));
 
     const swoole = await Promise.all(Array.from({ length: 20 }, () => connectBare(`ws://127.0.0.1:${swoolePort}/`)));
+    // A bare client is not told when it is subscribed.
+    await until("all are subscribed", async () => {
+      const { body } = await run.server.api("GET", "/api/channels/swoole:chat");
+      return (body as { subscribers: number }).subscribers === swoole.length;
+    });
     swoole[0]?.send("to all");
     for (const one of swoole) {
       expect(await one.received(1)).toEqual(["to all"]);

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { until } from "./redis-wait.ts";
 import { startRedis, startRedisCluster, startSentinel } from "./redis.ts";
 
 const started: { stop(): Promise<void> }[] = [];
@@ -94,6 +95,11 @@ test("a Cluster survives a dead master, and slots move", async () => {
   expect(await cluster.masterOf(slot)).toBe(target);
   expect(await cluster.cli("GET", "{a}key")).toBe("1");
 
+  // Replication is asynchronous: what has not arrived yet would be lost.
+  await until("its replica has it", async () => {
+    const info = await target.cli("INFO", "replication");
+    return /master_repl_offset:(\d+)/.exec(info)?.[1] === /,offset=(\d+)/.exec(info)?.[1];
+  });
   await cluster.killMaster(target);
   expect(await cluster.masterOf(slot)).not.toBe(target);
   expect(await cluster.cli("GET", "{a}key")).toBe("1");
